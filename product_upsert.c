@@ -1,0 +1,128 @@
+/*
+ * product_upsert.c
+ *		The face of the extension: its settings and its SQL-callable functions,
+ *		which unpack their arguments, call and return.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "fmgr.h"
+#include "nodes/makefuncs.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+
+#include "src/compat.h"
+#include "src/keylock.h"
+#include "src/target.h"
+#include "src/upsert.h"
+
+MODULE_MAGIC("product_upsert", PRODUCT_UPSERT_VERSION);
+
+#define DEFAULT_TABLE	"product"
+
+PG_FUNCTION_INFO_V1(product_upsert);
+PG_FUNCTION_INFO_V1(product_upsert_target);
+PG_FUNCTION_INFO_V1(product_upsert_lock);
+
+/* Setting product_upsert.table: the target of product_upsert(jsonb), found through search_path. */
+static char *default_table = NULL;
+
+static const struct config_enum_entry unknown_fields_options[] = {
+	{"error", UNKNOWN_FIELDS_ERROR, false},
+	{"ignore", UNKNOWN_FIELDS_IGNORE, false},
+	{NULL, 0, false}
+};
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	DefineCustomStringVariable("product_upsert.table",
+							   "Table that product_upsert(jsonb) writes to.",
+							   "A possibly schema-qualified name, found through search_path.",
+							   &default_table, DEFAULT_TABLE,
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("product_upsert.unknown_fields",
+							 "What to do with a payload's field that is no column of the table.",
+							 NULL,
+							 &unknown_fields, UNKNOWN_FIELDS_ERROR, unknown_fields_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("product_upsert.max_key_locks",
+							"Key locks that a transaction may hold before it locks whole tables.",
+							"The server's lock table, which all sessions share, has room for about "
+							"max_locks_per_transaction * max_connections locks.",
+							&max_key_locks, DEFAULT_MAX_KEY_LOCKS, 1, INT_MAX,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("product_upsert.max_waiters",
+							"Callers that may wait for one key before the next one fails at once.",
+							"0 means no limit.",
+							&max_waiters, 0, 0, INT_MAX,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("product_upsert");
+
+	InitTargetCache();
+	InitKeyLocks();
+}
+
+/* Returns the table that product_upsert.table names, or raises 42P01. */
+static Oid
+DefaultTable(void)
+{
+	RangeVar   *name = makeRangeVarFromNameList(QualifiedNameList(default_table));
+	Oid			relid = RangeVarGetRelid(name, NoLock, true);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"%s\" does not exist", default_table),
+				 errhint("Set product_upsert.table to the table to write to, or name it in the call.")));
+	return relid;
+}
+
+static void
+RejectNull(const char *argument)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("%s must not be null", argument)));
+}
+
+/*
+ * product_upsert(jsonb) returns jsonb
+ */
+Datum
+product_upsert(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		RejectNull("payload");
+	PG_RETURN_JSONB_P(UpsertPayload(DefaultTable(), PG_GETARG_JSONB_P(0), NULL));
+}
+
+/*
+ * product_upsert(target regclass, payload jsonb, if_match jsonb) returns jsonb
+ */
+Datum
+product_upsert_target(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		RejectNull("target");
+	if (PG_ARGISNULL(1))
+		RejectNull("payload");
+	PG_RETURN_JSONB_P(UpsertPayload(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1),
+									PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2)));
+}
+
+/*
+ * product_upsert_lock(target regclass, payload jsonb) returns void
+ */
+Datum
+product_upsert_lock(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		RejectNull("target");
+	if (PG_ARGISNULL(1))
+		RejectNull("payload");
+	LockPayload(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1));
+	PG_RETURN_VOID();
+}

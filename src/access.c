@@ -1,0 +1,79 @@
+/*
+ * access.c
+ *		What the caller must be allowed to do.
+ *
+ * An upsert asks for what INSERT ... ON CONFLICT DO UPDATE ... RETURNING asks
+ * for, whatever it then turns out to do, so that the answer depends on no data:
+ * USAGE on the schema, SELECT on the table, INSERT on the given columns and
+ * UPDATE on those of them that are not the key.
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "catalog/objectaddress.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+
+#include "access.h"
+#include "compat.h"
+
+static void
+DenyTable(Oid relid)
+{
+	aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(relid)),
+				   get_rel_name(relid));
+}
+
+/*
+ * Before any lock is taken: who may not write to the table at all must not be
+ * able to hold up those who may.
+ */
+void
+CheckMayLock(Oid relid)
+{
+	Oid			role = GetUserId();
+	AclMode		writes = ACL_INSERT | ACL_UPDATE | ACL_DELETE;
+
+	if (pg_class_aclcheck(relid, role, writes) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(relid, role, writes, ACLMASK_ANY) != ACLCHECK_OK)
+		DenyTable(relid);
+}
+
+static void
+CheckSchema(Relation rel)
+{
+	Oid			schema = RelationGetNamespace(rel);
+	AclResult	result = NamespaceAclCheck(schema, GetUserId(), ACL_USAGE);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_SCHEMA, get_namespace_name(schema));
+}
+
+/* The table's privilege is enough; else each column's own is needed. */
+static void
+CheckColumns(Oid relid, const Bitmapset *columns, AclMode mode)
+{
+	int			attnum = -1;
+
+	if (pg_class_aclcheck(relid, GetUserId(), mode) == ACLCHECK_OK)
+		return;
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+	{
+		if (pg_attribute_aclcheck(relid, attnum, GetUserId(), mode) != ACLCHECK_OK)
+			DenyTable(relid);
+	}
+}
+
+/* Raises 42501 unless the caller may upsert rows in which the given columns are given. */
+void
+CheckMayUpsert(Relation rel, const Target *target, const Bitmapset *given)
+{
+	Bitmapset  *updated = bms_difference(given, target->key_columns);
+
+	CheckSchema(rel);
+	if (pg_class_aclcheck(target->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		DenyTable(target->relid);
+	CheckColumns(target->relid, given, ACL_INSERT);
+	CheckColumns(target->relid, bms_del_members(updated, target->read_only_columns), ACL_UPDATE);
+}

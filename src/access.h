@@ -1,0 +1,13 @@
+/*
+ * access.h
+ *		What the caller must be allowed to do.
+ */
+#ifndef PRODUCT_UPSERT_ACCESS_H
+#define PRODUCT_UPSERT_ACCESS_H
+
+#include "target.h"
+
+extern void CheckMayLock(Oid relid);
+extern void CheckMayUpsert(Relation rel, const Target *target, const Bitmapset *given);
+
+#endif							/* PRODUCT_UPSERT_ACCESS_H */

@@ -1,0 +1,254 @@
+/*
+ * keylock.c
+ *		The locks that serialize the writers of a key.
+ *
+ * A key lock is a transaction-level advisory lock on (database, table, hash of
+ * the key). It is released at commit or rollback, so it works behind a pooler in
+ * transaction mode, and a prepared transaction keeps it. The lock table is
+ * finite and shared by the whole server, so a transaction has a budget of key
+ * locks; beyond it, the lock of the table as a whole serves.
+ *
+ * The counters below are of the current transaction and its subtransactions.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "access.h"
+#include "compat.h"
+#include "keylock.h"
+
+/*
+ * Conflicts with every writer and with no reader. Every upsert holds
+ * RowExclusiveLock on the table anyway, which conflicts with this, so single
+ * calls need nothing more to respect it.
+ */
+#define WHOLE_TABLE_LOCK	ShareRowExclusiveLock
+
+int			max_key_locks = DEFAULT_MAX_KEY_LOCKS;
+int			max_waiters = 0;
+
+/* Key locks that this transaction took first, in all and by nesting level. */
+static struct
+{
+	LocalTransactionId transaction;
+	int			total;
+	int		   *by_level;		/* in TopMemoryContext */
+	int			nlevels;
+} held;
+
+static void
+SetLockTagKey(LOCKTAG *tag, Oid root, uint32 hash)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, root, hash, KEY_LOCK_CLASS);
+}
+
+/* Starts counting anew in a new transaction. */
+static void
+NoticeTransaction(void)
+{
+	if (held.transaction == CurrentLocalTransactionId())
+		return;
+	held.transaction = CurrentLocalTransactionId();
+	held.total = 0;
+	if (held.nlevels > 0)
+		memset(held.by_level, 0, held.nlevels * sizeof(int));
+}
+
+static void
+CountKeyLock(void)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (level >= held.nlevels)
+	{
+		int			nlevels = level + 8;
+
+		held.by_level = held.by_level
+			? repalloc(held.by_level, nlevels * sizeof(int))
+			: MemoryContextAlloc(TopMemoryContext, nlevels * sizeof(int));
+		memset(held.by_level + held.nlevels, 0, (nlevels - held.nlevels) * sizeof(int));
+		held.nlevels = nlevels;
+	}
+	held.by_level[level]++;
+	held.total++;
+}
+
+/* What a subtransaction locked is its parent's when it commits, and free when it aborts. */
+static void
+EndSubTransaction(SubXactEvent event, SubTransactionId mySubid,
+				  SubTransactionId parentSubid, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	int			count;
+
+	if ((event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB) ||
+		held.transaction != CurrentLocalTransactionId() || level >= held.nlevels)
+		return;
+	count = held.by_level[level];
+	held.by_level[level] = 0;
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		held.by_level[level - 1] += count;
+	else
+		held.total -= count;
+}
+
+/* Called once, when the library is loaded. */
+void
+InitKeyLocks(void)
+{
+	RegisterSubXactCallback(EndSubTransaction, NULL);
+}
+
+/* A partition's keys are locked as those of the table at the root of its tree. */
+static Oid
+RootOf(Oid relid)
+{
+	if (!get_rel_relispartition(relid))
+		return relid;
+	return llast_oid(get_partition_ancestors(relid));
+}
+
+static bool
+WithinBudget(int nkeys)
+{
+	NoticeTransaction();
+	return nkeys <= max_key_locks - held.total;
+}
+
+/*
+ * Locks the table for a call that will write nkeys keys, before anything else is
+ * done, and returns the root of its partition tree. RowExclusiveLock is what any
+ * writer takes. A batch beyond the budget of key locks takes the whole table
+ * instead. It does so now, as it would otherwise hold key locks that others wait
+ * for while it waits for those others. Raises 42501 for who may not write to the
+ * table, 42P01 if there is none.
+ *
+ * Bulk calls on a partition must exclude writers that come through the root, so
+ * the root is where the whole-table lock is taken. It is locked first, as in
+ * PostgreSQL's own commands; then the partition may no longer belong to it.
+ */
+Oid
+LockTargetTable(Oid relid, int nkeys)
+{
+	bool		whole_table = nkeys > 1 && !WithinBudget(nkeys);
+	LOCKMODE	mode = whole_table ? WHOLE_TABLE_LOCK : RowExclusiveLock;
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	CheckMayLock(relid);
+
+	for (;;)
+	{
+		Oid			root = RootOf(relid);
+
+		LockRelationOid(root, mode);
+		if (root != relid)
+			LockRelationOid(relid, RowExclusiveLock);
+		if (root == RootOf(relid))
+			return root;
+		UnlockRelationOid(root, mode);
+	}
+}
+
+/* Does this transaction exclude every other writer of the table already? */
+static bool
+HoldsWholeTable(Oid root)
+{
+	Relation	rel = table_open(root, NoLock);
+	bool		holds = CheckRelationLockedByMe(rel, WHOLE_TABLE_LOCK, true);
+
+	table_close(rel, NoLock);
+	return holds;
+}
+
+static void
+RejectWaiter(Oid root, int waiting)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("too many callers wait for the same key of table \"%s\"", get_rel_name(root)),
+			 errdetail("%d are waiting; product_upsert.max_waiters is %d.", waiting, max_waiters)));
+}
+
+/*
+ * With a bounded queue, joins it only if there is room. Callers that arrive at
+ * the same instant may see the same last place free.
+ */
+static LockAcquireResult
+AcquireWithinQueue(const LOCKTAG *tag, Oid root)
+{
+	const bool	sessionLock = false;
+	LockAcquireResult result;
+
+	if (max_waiters > 0)
+	{
+		int			waiting;
+
+		result = LockAcquire(tag, ExclusiveLock, sessionLock, true);
+		if (result != LOCKACQUIRE_NOT_AVAIL)
+			return result;
+		/* LockWaiterCount() counts the one holder too. */
+		waiting = LockWaiterCount(tag) - 1;
+		if (waiting >= max_waiters)
+			RejectWaiter(root, waiting);
+	}
+	return LockAcquire(tag, ExclusiveLock, sessionLock, false);
+}
+
+static void
+LockKey(Oid root, uint32 hash)
+{
+	LOCKTAG		tag;
+
+	SetLockTagKey(&tag, root, hash);
+	if (AcquireWithinQueue(&tag, root) != LOCKACQUIRE_ALREADY_HELD)
+		CountKeyLock();
+}
+
+static int
+CompareHashes(const void *a, const void *b)
+{
+	uint32		hash1 = *(const uint32 *) a;
+	uint32		hash2 = *(const uint32 *) b;
+
+	return (hash1 > hash2) - (hash1 < hash2);
+}
+
+/*
+ * Locks the keys with these hashes until the transaction ends, each once. All
+ * callers take theirs in ascending order, so two of them that want the same keys
+ * meet at the first and neither waits for what the other is yet to release.
+ *
+ * A call past the budget tries to get the whole table, but does not wait for it:
+ * it may hold keys that the table's other writers wait for.
+ */
+void
+LockKeys(Oid root, const uint32 *hashes, int nkeys)
+{
+	uint32	   *sorted;
+
+	if (nkeys == 0 || HoldsWholeTable(root))
+		return;
+	if (!WithinBudget(nkeys) && ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK))
+		return;
+
+	sorted = palloc(nkeys * sizeof(uint32));
+	memcpy(sorted, hashes, nkeys * sizeof(uint32));
+	qsort(sorted, nkeys, sizeof(uint32), CompareHashes);
+	for (int i = 0; i < nkeys; i++)
+	{
+		if (i == 0 || sorted[i] != sorted[i - 1])
+			LockKey(root, sorted[i]);
+	}
+	pfree(sorted);
+}

@@ -1,0 +1,26 @@
+/*
+ * keylock.h
+ *		The locks that serialize the writers of a key.
+ */
+#ifndef PRODUCT_UPSERT_KEYLOCK_H
+#define PRODUCT_UPSERT_KEYLOCK_H
+
+#include "postgres.h"
+
+/*
+ * The class of our advisory locks, in the fourth field of the lock tag: the
+ * letters PU. Core uses 1 and 2, Citus 4 to 16. The view product_upsert_locks
+ * knows the number too.
+ */
+#define KEY_LOCK_CLASS	20565
+
+#define DEFAULT_MAX_KEY_LOCKS	256
+
+extern int	max_key_locks;		/* setting product_upsert.max_key_locks */
+extern int	max_waiters;		/* setting product_upsert.max_waiters; 0 means no limit */
+
+extern void InitKeyLocks(void);
+extern Oid	LockTargetTable(Oid relid, int nkeys);
+extern void LockKeys(Oid root, const uint32 *hashes, int nkeys);
+
+#endif							/* PRODUCT_UPSERT_KEYLOCK_H */

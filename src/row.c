@@ -1,0 +1,310 @@
+/*
+ * row.c
+ *		From the fields of a payload to a row of typed values, and what can be
+ *		asked of such a row.
+ *
+ * A row lives in the memory context that is current when it is made.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/varlena.h"
+
+#include "row.h"
+
+/* A name is near enough to suggest if it is at most this many edits, and half its length, away. */
+#define MAX_SUGGESTION_DISTANCE		3
+
+/* Stands for NULL in the hash of a key. */
+#define NULL_HASH	UINT64CONST(0x9E3779B97F4A7C15)
+
+/* Returns the column whose name is nearest to a field that is none, or NULL. */
+static const Column *
+NearestColumn(const Target *target, const char *name, int length)
+{
+	const Column *nearest = NULL;
+	int			limit = Min(MAX_SUGGESTION_DISTANCE, length / 2);
+
+	if (length >= NAMEDATALEN)
+		return NULL;
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		const Column *column = &target->columns[i];
+		int			distance = varstr_levenshtein_less_equal(name, length,
+															 column->name, column->name_length,
+															 1, 1, 1, limit, true);
+
+		if (distance <= limit)
+		{
+			nearest = column;
+			limit = distance - 1;
+		}
+		if (limit < 0)
+			break;
+	}
+	return nearest;
+}
+
+static void
+ReportUnknownField(const Target *target, const JsonbValue *field)
+{
+	const char *name = field->val.string.val;
+	int			length = field->val.string.len;
+	const Column *nearest = NearestColumn(target, name, length);
+	int			clipped = pg_mbcliplen(name, length, NAMEDATALEN - 1);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("field \"%.*s%s\" is not a column of table \"%s\"",
+					clipped, name, clipped < length ? "..." : "", target->name),
+			 nearest ? errhint("Perhaps you meant \"%s\".", nearest->name) : 0));
+}
+
+/*
+ * Reads the column's field of the object, as jsonb_populate_record() does. A
+ * converter keeps what it looked up; where that may go stale between two calls,
+ * it starts anew.
+ */
+static Datum
+ReadField(const Column *column, Jsonb *object, bool *isnull)
+{
+	LOCAL_FCINFO(fcinfo, 2);
+	FmgrInfo   *populate = unconstify(FmgrInfo *, &column->populate);
+	FmgrInfo	fresh;
+	HeapTupleData row;
+
+	if (column->varies)
+	{
+		fmgr_info_copy(&fresh, populate, CurrentMemoryContext);
+		populate = &fresh;
+	}
+	InitFunctionCallInfoData(*fcinfo, populate, 2, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = column->empty_row;
+	fcinfo->args[0].isnull = false;
+	fcinfo->args[1].value = JsonbPGetDatum(object);
+	fcinfo->args[1].isnull = false;
+
+	row.t_data = DatumGetHeapTupleHeader(FunctionCallInvoke(fcinfo));
+	row.t_len = HeapTupleHeaderGetDatumLength(row.t_data);
+	return heap_getattr(&row, 1, column->desc, isnull);
+}
+
+/* Converts one field; its garbage goes to scratch, its value to the current context. */
+static void
+SetField(const Column *column, Jsonb *object, Row *row, MemoryContext scratch)
+{
+	Form_pg_attribute attribute = TupleDescAttr(column->desc, 0);
+	int			index = column->attnum - 1;
+	MemoryContext caller = MemoryContextSwitchTo(scratch);
+	Datum		value = ReadField(column, object, &row->isnull[index]);
+
+	MemoryContextSwitchTo(caller);
+	if (!row->isnull[index])
+		row->values[index] = datumCopy(value, attribute->attbyval, attribute->attlen);
+	row->given = bms_add_member(row->given, column->attnum);
+}
+
+/*
+ * Makes a row of the object's fields. Errors: 42703 for a field that is no
+ * column, unless those are to be ignored, and whatever the conversion of a value
+ * raises. *position tells the field meanwhile.
+ */
+Row *
+RowFromJsonb(const Target *target, Jsonb *object, UnknownFields unknown_fields,
+			 PayloadPosition *position)
+{
+	Row		   *row = palloc0(sizeof(Row));
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "product_upsert fields",
+												  ALLOCSET_DEFAULT_SIZES);
+	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
+	JsonbIteratorToken token;
+	JsonbValue	field;
+
+	row->values = palloc0(target->desc->natts * sizeof(Datum));
+	row->isnull = palloc(target->desc->natts * sizeof(bool));
+	memset(row->isnull, true, target->desc->natts * sizeof(bool));
+
+	while ((token = JsonbIteratorNext(&iterator, &field, true)) != WJB_DONE)
+	{
+		Column	   *column;
+
+		if (token != WJB_KEY)
+			continue;
+		column = FindColumn(target, field.val.string.val, field.val.string.len);
+		if (column)
+		{
+			position->field = column->name;
+			SetField(column, object, row, scratch);
+			position->field = NULL;
+		}
+		else if (unknown_fields == UNKNOWN_FIELDS_ERROR)
+			ReportUnknownField(target, &field);
+	}
+	MemoryContextDelete(scratch);
+	return row;
+}
+
+/* Adds the names of those of the columns that are not given. */
+static void
+AppendMissing(StringInfo missing, int *nmissing, const Target *target, const Row *row,
+			  const Bitmapset *columns)
+{
+	int			attnum = -1;
+
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+	{
+		if (bms_is_member(attnum, row->given))
+			continue;
+		appendStringInfo(missing, "%s\"%s\"", (*nmissing)++ > 0 ? ", " : "",
+						 NameStr(TupleDescAttr(target->desc, attnum - 1)->attname));
+	}
+}
+
+/* The key must be known before anything is looked up: raises 22023 naming what is missing. */
+static void
+RequireKeyFields(const Target *target, const Row *row)
+{
+	StringInfoData missing;
+	int			nmissing = 0;
+
+	initStringInfo(&missing);
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		KeyColumn  *key = &target->keys[i];
+		Bitmapset  *own = bms_make_singleton(key->column->attnum);
+
+		AppendMissing(&missing, &nmissing, target, row,
+					  key->generation ? key->generated_from : own);
+		bms_free(own);
+	}
+	if (nmissing > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg_plural("key field %s is missing", "key fields %s are missing", nmissing,
+							   missing.data),
+				 errdetail("The key of table \"%s\" is (%s).", target->name, KeyColumnList(target))));
+	pfree(missing.data);
+}
+
+/* A given value of a generated column must be the one that PostgreSQL will store. */
+static void
+CheckGivenGenerated(const KeyColumn *key, const Target *target, const Row *row,
+					Datum value, bool isnull)
+{
+	Form_pg_attribute attribute = TupleDescAttr(target->desc, key->column->attnum - 1);
+	int			index = key->column->attnum - 1;
+
+	if (isnull == row->isnull[index] &&
+		(isnull || datum_image_eq(value, row->values[index], attribute->attbyval, attribute->attlen)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_GENERATED_ALWAYS),
+			 errmsg("field \"%s\" differs from what its column is generated as", key->column->name),
+			 errdetail("Column \"%s\" is a generated column.", key->column->name)));
+}
+
+/* Computes the generated columns of the key from the given values. */
+static void
+GenerateKey(Target *target, Row *row)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(target->desc, &TTSOpsVirtual);
+	ExprContext *context = CreateStandaloneExprContext();
+
+	memcpy(slot->tts_values, row->values, target->desc->natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, row->isnull, target->desc->natts * sizeof(bool));
+	slot->tts_tableOid = target->relid;
+	ExecStoreVirtualTuple(slot);
+	context->ecxt_scantuple = slot;
+
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		KeyColumn  *key = &target->keys[i];
+		Form_pg_attribute attribute = TupleDescAttr(target->desc, key->column->attnum - 1);
+		int			index = key->column->attnum - 1;
+		Datum		value;
+		bool		isnull;
+
+		if (key->generation == NULL)
+			continue;
+		value = ExecEvalExprSwitchContext(ExecInitExpr(key->generation, NULL), context, &isnull);
+		if (!isnull)
+			value = datumCopy(value, attribute->attbyval, attribute->attlen);
+		if (bms_is_member(key->column->attnum, row->given))
+			CheckGivenGenerated(key, target, row, value, isnull);
+		row->given = bms_del_member(row->given, key->column->attnum);
+		row->values[index] = value;
+		row->isnull[index] = isnull;
+	}
+	FreeExprContext(context, true);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* Makes sure that the row has its whole key: 22023 unless the payload gives it. */
+void
+CompleteKey(Target *target, Row *row)
+{
+	RequireKeyFields(target, row);
+	if (bms_overlap(target->key_columns, target->read_only_columns))
+		GenerateKey(target, row);
+}
+
+/*
+ * Hashes the typed key: values that are equal under the column's type and
+ * collation hash alike, and each counts at its position.
+ */
+uint32
+HashKey(const Target *target, const Row *row)
+{
+	uint64		hash = 0;
+
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		KeyColumn  *key = &target->keys[i];
+		int			index = key->column->attnum - 1;
+		uint64		column_hash = NULL_HASH;
+
+		if (!row->isnull[index])
+			column_hash = DatumGetUInt64(FunctionCall2Coll(&key->hash_function, key->collation,
+														   row->values[index], UInt64GetDatum(0)));
+		hash = hash_combine64(hash, column_hash);
+	}
+	return (uint32) (hash ^ (hash >> 32));
+}
+
+/* Has the stored row that is given by its values the key of row? NULL equals NULL. */
+bool
+SameKey(const Target *target, const Row *row, const Datum *values, const bool *isnull)
+{
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		KeyColumn  *key = &target->keys[i];
+		int			index = key->column->attnum - 1;
+
+		if (row->isnull[index] != isnull[index])
+			return false;
+		if (!isnull[index] &&
+			!DatumGetBool(FunctionCall2Coll(&key->eq_function, key->collation,
+											row->values[index], values[index])))
+			return false;
+	}
+	return true;
+}
+
+/* Is the column stored alike in both rows, to the byte? So 1.5 differs from 1.50. */
+bool
+SameImage(const Target *target, AttrNumber attnum, const Datum *values1, const bool *isnull1,
+		  const Datum *values2, const bool *isnull2)
+{
+	Form_pg_attribute attribute = TupleDescAttr(target->desc, attnum - 1);
+	int			index = attnum - 1;
+
+	if (isnull1[index] || isnull2[index])
+		return isnull1[index] == isnull2[index];
+	return datum_image_eq(values1[index], values2[index], attribute->attbyval, attribute->attlen);
+}

@@ -1,0 +1,40 @@
+/*
+ * row.h
+ *		One row of values, each marked as given or not.
+ */
+#ifndef PRODUCT_UPSERT_ROW_H
+#define PRODUCT_UPSERT_ROW_H
+
+#include "target.h"
+#include "utils/jsonb.h"
+
+/* What to do with a field that is no column: the setting product_upsert.unknown_fields. */
+typedef enum UnknownFields
+{
+	UNKNOWN_FIELDS_ERROR,
+	UNKNOWN_FIELDS_IGNORE,
+} UnknownFields;
+
+typedef struct Row
+{
+	Datum	   *values;			/* by attnum - 1; meaningful where given, and for the key */
+	bool	   *isnull;
+	Bitmapset  *given;			/* attnums whose values the payload gives */
+} Row;
+
+/* Where in the payload we are, for the context line of an error. */
+typedef struct PayloadPosition
+{
+	int			element;		/* from 0; -1 when the payload is no array */
+	const char *field;			/* NULL when no single field is concerned */
+} PayloadPosition;
+
+extern Row *RowFromJsonb(const Target *target, Jsonb *object, UnknownFields unknown_fields,
+						 PayloadPosition *position);
+extern void CompleteKey(Target *target, Row *row);
+extern uint32 HashKey(const Target *target, const Row *row);
+extern bool SameKey(const Target *target, const Row *row, const Datum *values, const bool *isnull);
+extern bool SameImage(const Target *target, AttrNumber attnum, const Datum *values1, const bool *isnull1,
+					  const Datum *values2, const bool *isnull2);
+
+#endif							/* PRODUCT_UPSERT_ROW_H */

@@ -1,0 +1,620 @@
+/*
+ * store_spi.c
+ *		The store for every kind of table: SQL statements through SPI, so that the
+ *		executor does all that it does for any statement of the caller's.
+ *
+ * Statements are prepared once per shape and kept with the target (its context
+ * frees them). Names in them are schema-qualified and quoted, operators are given
+ * by schema too, values are parameters: search_path has no say.
+ *
+ * Looking up the key runs as the table's owner without row-level security, as the
+ * checks of a foreign key do; everything else runs as the caller.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "parser/parse_coerce.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "store.h"
+
+/* Statements kept per table; the least recently used makes room. */
+#define MAX_STATEMENTS	64
+
+typedef enum StatementKind
+{
+	FIND,						/* columns: those of the key that are NULL */
+	SEE,						/* can the caller see the row at a place? */
+	SEE_TO_UPDATE,				/* could the caller update it? */
+	INSERT,						/* columns: those given */
+	INSERT_OR_YIELD,			/* the same, unless a unique index has the key */
+	UPDATE,						/* columns: those to set */
+} StatementKind;
+
+typedef struct Statement
+{
+	dlist_node	node;
+	StatementKind kind;
+	Bitmapset  *columns;
+	SPIPlanPtr	plan;
+} Statement;
+
+/* The statements of one target, in its memory context. */
+typedef struct StatementCache
+{
+	Target	   *target;
+	const char *table;			/* qualified and quoted */
+	const char *alias;			/* a name that no column has */
+	dlist_head	statements;			/* most recently used first */
+	int			nstatements;
+	dlist_head	retired;		/* no longer valid, but perhaps being executed */
+} StatementCache;
+
+typedef struct SpiStore
+{
+	Store		store;
+	bool		checks_visibility;	/* row-level security applies to the caller */
+} SpiStore;
+
+/* A statement's parameters, as they are collected together with its text. */
+typedef struct Parameters
+{
+	int			n;
+	Oid		   *types;
+	Datum	   *values;
+	char	   *nulls;			/* 'n' or ' ' */
+} Parameters;
+
+static Parameters
+MakeParameters(int max)
+{
+	return (Parameters)
+	{
+		.types = palloc(max * sizeof(Oid)),
+		.values = palloc(max * sizeof(Datum)),
+		.nulls = palloc(max),
+	};
+}
+
+/* Adds a parameter and returns its number. */
+static int
+AddParameter(Parameters *parameters, Oid type, Datum value, bool isnull)
+{
+	parameters->types[parameters->n] = type;
+	parameters->values[parameters->n] = value;
+	parameters->nulls[parameters->n] = isnull ? 'n' : ' ';
+	return ++parameters->n;
+}
+
+static void
+AddColumnParameter(Parameters *parameters, const Target *target, const Row *row, AttrNumber attnum)
+{
+	AddParameter(parameters, TupleDescAttr(target->desc, attnum - 1)->atttypid,
+				 row->values[attnum - 1], row->isnull[attnum - 1]);
+}
+
+static const char *
+ColumnName(const Target *target, AttrNumber attnum)
+{
+	return quote_identifier(NameStr(TupleDescAttr(target->desc, attnum - 1)->attname));
+}
+
+static void
+FreeStatement(Statement *statement)
+{
+	SPI_freeplan(statement->plan);
+	bms_free(statement->columns);
+	pfree(statement);
+}
+
+static void
+FreeAll(dlist_head *plans)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, plans)
+	{
+		dlist_delete(iter.cur);
+		FreeStatement(dlist_container(Statement, node, iter.cur));
+	}
+}
+
+/* Memory context callback: the target goes away, and its plans with it. */
+static void
+FreeStatementCache(void *arg)
+{
+	StatementCache  *cache = arg;
+
+	FreeAll(&cache->statements);
+	FreeAll(&cache->retired);
+}
+
+/* Returns a name for the table in statements that cannot be taken for a column's. */
+static const char *
+ChooseAlias(const Target *target)
+{
+	char	   *alias = pstrdup("r");
+
+	while (FindColumn(target, alias, strlen(alias)) != NULL)
+		alias = psprintf("%s_", alias);
+	return alias;
+}
+
+static void
+MakeStatementCache(Target *target, Relation rel)
+{
+	MemoryContext caller = MemoryContextSwitchTo(target->context);
+	StatementCache  *cache = palloc0(sizeof(StatementCache));
+	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
+
+	cache->target = target;
+	cache->table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+											  target->name);
+	cache->alias = ChooseAlias(target);
+	dlist_init(&cache->statements);
+	dlist_init(&cache->retired);
+	callback->func = FreeStatementCache;
+	callback->arg = cache;
+	MemoryContextRegisterResetCallback(target->context, callback);
+	target->statements = cache;
+	MemoryContextSwitchTo(caller);
+}
+
+/* Nobody but the current call uses the target, so no plan of it is being executed. */
+static bool
+IsOnlyUser(const StatementCache *cache)
+{
+	return cache->target->users == 1;
+}
+
+static void
+RemoveStatement(StatementCache *cache, Statement *statement)
+{
+	dlist_delete(&statement->node);
+	cache->nstatements--;
+	if (IsOnlyUser(cache))
+		FreeStatement(statement);
+	else
+		dlist_push_head(&cache->retired, &statement->node);
+}
+
+/*
+ * Returns the kept plan for a statement, or NULL. PostgreSQL revises an
+ * invalidated plan from its text, but the text may name things that were renamed.
+ */
+static Statement *
+FetchStatement(StatementCache *cache, StatementKind kind, const Bitmapset *columns)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &cache->statements)
+	{
+		Statement  *statement = dlist_container(Statement, node, iter.cur);
+
+		if (statement->kind != kind || !bms_equal(statement->columns, columns))
+			continue;
+		if (!SPI_plan_is_valid(statement->plan))
+		{
+			RemoveStatement(cache, statement);
+			return NULL;
+		}
+		dlist_move_head(&cache->statements, &statement->node);
+		return statement;
+	}
+	return NULL;
+}
+
+static Statement *
+KeepStatement(StatementCache *cache, StatementKind kind, const Bitmapset *columns, const char *sql,
+		 const Parameters *parameters)
+{
+	Statement  *statement;
+	MemoryContext caller;
+	SPIPlanPtr	prepared;
+
+	ereport(DEBUG1, (errmsg_internal("product_upsert prepares: %s", sql)));
+	prepared = SPI_prepare(sql, parameters->n, parameters->types);
+	if (prepared == NULL)
+		elog(ERROR, "SPI_prepare returned %s for %s", SPI_result_code_string(SPI_result), sql);
+
+	if (cache->nstatements >= MAX_STATEMENTS && IsOnlyUser(cache))
+		RemoveStatement(cache, dlist_tail_element(Statement, node, &cache->statements));
+
+	caller = MemoryContextSwitchTo(cache->target->context);
+	statement = palloc0(sizeof(Statement));
+	statement->kind = kind;
+	statement->columns = bms_copy(columns);
+	MemoryContextSwitchTo(caller);
+
+	SPI_keepplan(prepared);
+	statement->plan = prepared;
+	dlist_push_head(&cache->statements, &statement->node);
+	cache->nstatements++;
+	return statement;
+}
+
+/* Appends " column = $n" by the key's own equality, cast as the operator wants its inputs. */
+static void
+AppendKeyMatch(StringInfo sql, const StatementCache *cache, const KeyColumn *key, int parameter)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(key->eq_operator));
+	Form_pg_operator operator;
+	Oid			type = TupleDescAttr(cache->target->desc, key->column->attnum - 1)->atttypid;
+	const char *cast = "";
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", key->eq_operator);
+	operator = (Form_pg_operator) GETSTRUCT(tuple);
+	if (operator->oprleft != type && !IsPolymorphicType(operator->oprleft) &&
+		operator->oprleft != RECORDOID)
+		cast = psprintf("::%s", format_type_be_qualified(operator->oprleft));
+	appendStringInfo(sql, "%s.%s%s OPERATOR(%s.%s) $%d%s",
+					 cache->alias, quote_identifier(key->column->name), cast,
+					 quote_identifier(get_namespace_name(operator->oprnamespace)),
+					 NameStr(operator->oprname), parameter, cast);
+	ReleaseSysCache(tuple);
+}
+
+/* SELECT r.tableoid, r.ctid, r FROM table r WHERE r.brand = $1 AND r.serial IS NULL ... */
+static void
+WriteFind(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns)
+{
+	const Target *target = cache->target;
+	int			parameter = 0;
+
+	appendStringInfo(sql, "SELECT %s.tableoid, %s.ctid, %s FROM %s %s WHERE ",
+					 cache->alias, cache->alias, cache->alias, cache->table, cache->alias);
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		const KeyColumn *key = &target->keys[i];
+
+		if (i > 0)
+			appendStringInfoString(sql, " AND ");
+		if (bms_is_member(key->column->attnum, null_columns))
+			appendStringInfo(sql, "%s.%s IS NULL", cache->alias,
+							 quote_identifier(key->column->name));
+		else
+			AppendKeyMatch(sql, cache, key, ++parameter);
+	}
+}
+
+/* ... WHERE r.ctid = $1 AND r.tableoid = $2 */
+static void
+WritePlace(StringInfo sql, const StatementCache *cache)
+{
+	appendStringInfo(sql, " WHERE %s.ctid OPERATOR(pg_catalog.=) $1"
+					 " AND %s.tableoid OPERATOR(pg_catalog.=) $2",
+					 cache->alias, cache->alias);
+}
+
+/* SELECT FROM table r WHERE place [FOR NO KEY UPDATE] */
+static void
+WriteSee(StringInfo sql, const StatementCache *cache, bool to_update)
+{
+	appendStringInfo(sql, "SELECT FROM %s %s", cache->table, cache->alias);
+	WritePlace(sql, cache);
+	if (to_update)
+		appendStringInfoString(sql, " FOR NO KEY UPDATE");
+}
+
+static void
+WriteReturning(StringInfo sql, const StatementCache *cache)
+{
+	appendStringInfo(sql, " RETURNING %s.tableoid, %s.ctid, %s",
+					 cache->alias, cache->alias, cache->alias);
+}
+
+/* INSERT INTO table AS r (brand, ...) VALUES ($1, ...) [ON CONFLICT (key) DO NOTHING] RETURNING ... */
+static void
+WriteInsert(StringInfo sql, const StatementCache *cache, const Bitmapset *columns, bool or_yield)
+{
+	int			attnum = -1;
+	int			parameter = 0;
+
+	appendStringInfo(sql, "INSERT INTO %s AS %s (", cache->table, cache->alias);
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+		appendStringInfo(sql, "%s%s", parameter++ > 0 ? ", " : "",
+						 ColumnName(cache->target, attnum));
+	appendStringInfoString(sql, ") VALUES (");
+	for (int i = 1; i <= parameter; i++)
+		appendStringInfo(sql, "%s$%d", i > 1 ? ", " : "", i);
+	appendStringInfoChar(sql, ')');
+	if (or_yield)
+		appendStringInfo(sql, " ON CONFLICT (%s) DO NOTHING", KeyColumnList(cache->target));
+	WriteReturning(sql, cache);
+}
+
+/* UPDATE table AS r SET price = $3, ... WHERE place RETURNING ... */
+static void
+WriteUpdate(StringInfo sql, const StatementCache *cache, const Bitmapset *columns)
+{
+	int			attnum = -1;
+	int			parameter = 3;
+
+	appendStringInfo(sql, "UPDATE %s AS %s SET ", cache->table, cache->alias);
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+	{
+		appendStringInfo(sql, "%s%s = $%d", parameter > 3 ? ", " : "",
+						 ColumnName(cache->target, attnum), parameter);
+		parameter++;
+	}
+	WritePlace(sql, cache);
+	WriteReturning(sql, cache);
+}
+
+static char *
+WriteStatement(const StatementCache *cache, StatementKind kind, const Bitmapset *columns)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	switch (kind)
+	{
+		case FIND:
+			WriteFind(&sql, cache, columns);
+			break;
+		case SEE:
+		case SEE_TO_UPDATE:
+			WriteSee(&sql, cache, kind == SEE_TO_UPDATE);
+			break;
+		case INSERT:
+		case INSERT_OR_YIELD:
+			WriteInsert(&sql, cache, columns, kind == INSERT_OR_YIELD);
+			break;
+		case UPDATE:
+			WriteUpdate(&sql, cache, columns);
+			break;
+	}
+	return sql.data;
+}
+
+/*
+ * Runs a statement and leaves its rows in SPI_tuptable, at most max_rows of them
+ * (0: all). Without a snapshot it takes a new one. Comes back in the caller's
+ * memory context.
+ */
+static uint64
+Execute(Store *store, StatementKind kind, const Bitmapset *columns, const Parameters *parameters,
+		Snapshot snapshot, int max_rows)
+{
+	const bool	read_only = false;	/* so that it sees what this transaction has written */
+	const bool	fire_triggers = true;
+	MemoryContext caller = CurrentMemoryContext;
+	StatementCache  *cache = store->target->statements;
+	Statement  *statement = FetchStatement(cache, kind, columns);
+	int			result;
+
+	if (statement == NULL)
+		statement = KeepStatement(cache, kind, columns, WriteStatement(cache, kind, columns), parameters);
+	result = SPI_execute_snapshot(statement->plan, parameters->values, parameters->nulls,
+								  snapshot, InvalidSnapshot, read_only, fire_triggers, max_rows);
+	MemoryContextSwitchTo(caller);
+	if (result < 0)
+		elog(ERROR, "SPI_execute_snapshot returned %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/* The same as the table's owner, with row-level security off. */
+static uint64
+ExecuteAsOwner(Store *store, StatementKind kind, const Bitmapset *columns,
+			   const Parameters *parameters, Snapshot snapshot, int max_rows)
+{
+	Oid			role;
+	int			security;
+	uint64		processed;
+
+	GetUserIdAndSecContext(&role, &security);
+	SetUserIdAndSecContext(store->target->owner,
+						   security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	processed = Execute(store, kind, columns, parameters, snapshot, max_rows);
+	SetUserIdAndSecContext(role, security);
+	return processed;
+}
+
+/* Takes a copy of the first row that a statement returned as (tableoid, ctid, row). */
+static void
+ReadRow(const Target *target, StoredRow *stored)
+{
+	HeapTuple	tuple = SPI_tuptable->vals[0];
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	HeapTupleData row;
+	bool		isnull;
+
+	stored->tableoid = DatumGetObjectId(heap_getattr(tuple, 1, desc, &isnull));
+	stored->tid = *(ItemPointer) DatumGetPointer(heap_getattr(tuple, 2, desc, &isnull));
+	stored->composite = datumCopy(heap_getattr(tuple, 3, desc, &isnull), false, -1);
+
+	row.t_data = DatumGetHeapTupleHeader(stored->composite);
+	row.t_len = HeapTupleHeaderGetDatumLength(row.t_data);
+	stored->values = palloc(target->desc->natts * sizeof(Datum));
+	stored->isnull = palloc(target->desc->natts * sizeof(bool));
+	heap_deform_tuple(&row, target->desc, stored->values, stored->isnull);
+}
+
+static Parameters
+PlaceParameters(const StoredRow *found, int more)
+{
+	Parameters	parameters = MakeParameters(2 + more);
+
+	AddParameter(&parameters, TIDOID, PointerGetDatum(&found->tid), false);
+	AddParameter(&parameters, OIDOID, ObjectIdGetDatum(found->tableoid), false);
+	return parameters;
+}
+
+/* Is the row at this place there for the caller, as row-level security has it? */
+static bool
+CallerSees(Store *store, StatementKind kind, const StoredRow *found, Snapshot snapshot)
+{
+	Parameters	parameters = PlaceParameters(found, 0);
+	bool		sees = Execute(store, kind, NULL, &parameters, snapshot, 1) > 0;
+
+	SPI_freetuptable(SPI_tuptable);
+	return sees;
+}
+
+static void
+ReportHidden(const Store *store, const char *command)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("row-level security of table \"%s\" forbids role \"%s\" to %s the row that has this key",
+					store->target->name, GetUserNameFromId(GetUserId(), false), command),
+			 errtable(store->rel)));
+}
+
+static int
+SpiFind(Store *store, const Row *row, Snapshot snapshot, StoredRow *found)
+{
+	SpiStore   *spi = (SpiStore *) store;
+	Target	   *target = store->target;
+	Parameters	parameters = MakeParameters(target->nkeys);
+	Bitmapset  *null_columns = NULL;
+	int			nfound;
+
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		AttrNumber	attnum = target->keys[i].column->attnum;
+
+		if (row->isnull[attnum - 1])
+			null_columns = bms_add_member(null_columns, attnum);
+		else
+			AddColumnParameter(&parameters, target, row, attnum);
+	}
+
+	nfound = ExecuteAsOwner(store, FIND, null_columns, &parameters, snapshot, 2);
+	if (nfound > 0 && found)
+		ReadRow(target, found);
+	SPI_freetuptable(SPI_tuptable);
+
+	if (nfound == 1 && found && spi->checks_visibility && !CallerSees(store, SEE, found, snapshot))
+		ReportHidden(store, "see");
+	return nfound;
+}
+
+static bool
+SpiInsert(Store *store, const Row *row, bool yield_to_unique_index, StoredRow *stored)
+{
+	Target	   *target = store->target;
+	Parameters	parameters = MakeParameters(target->ncolumns);
+	int			attnum = -1;
+	bool		inserted;
+
+	while ((attnum = bms_next_member(row->given, attnum)) >= 0)
+		AddColumnParameter(&parameters, target, row, attnum);
+
+	inserted = Execute(store, yield_to_unique_index ? INSERT_OR_YIELD : INSERT, row->given,
+					   &parameters, InvalidSnapshot, 0) > 0;
+	if (inserted)
+		ReadRow(target, stored);
+	SPI_freetuptable(SPI_tuptable);
+	return inserted;
+}
+
+/*
+ * Locks the row that was found, waiting for whoever is writing to it. Returns
+ * false if it is no longer what was found. An UPDATE by itself would go on to the
+ * row's newest version, whatever its key is by then, or raise an error if that
+ * went to another partition.
+ */
+static bool
+LockFoundRow(const StoredRow *found)
+{
+	Relation	rel = table_open(found->tableoid, RowExclusiveLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	ItemPointerData tid = found->tid;
+	TM_FailureData failure;
+	TM_Result	result = table_tuple_lock(rel, &tid, GetActiveSnapshot(), slot,
+										  GetCurrentCommandId(false), LockTupleNoKeyExclusive,
+										  LockWaitBlock, 0, &failure);
+
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+
+	if (result == TM_Ok)
+		return true;
+	if (result != TM_Updated && result != TM_Deleted)
+		elog(ERROR, "unexpected result %d of locking a row", (int) result);
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent %s",
+						result == TM_Updated ? "update" : "delete")));
+	return false;
+}
+
+static UpdateResult
+SpiUpdate(Store *store, const Row *row, const Bitmapset *columns, const StoredRow *found,
+		  StoredRow *stored)
+{
+	SpiStore   *spi = (SpiStore *) store;
+	Target	   *target = store->target;
+	Parameters	parameters = PlaceParameters(found, target->ncolumns);
+	int			attnum = -1;
+	bool		updated;
+
+	if (!LockFoundRow(found))
+		return UPDATE_ROW_IS_GONE;
+
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+		AddColumnParameter(&parameters, target, row, attnum);
+	updated = Execute(store, UPDATE, columns, &parameters, InvalidSnapshot, 0) > 0;
+	if (updated)
+		ReadRow(target, stored);
+	SPI_freetuptable(SPI_tuptable);
+
+	/* The row is ours, so only a policy or a trigger can have kept it from being updated. */
+	if (!updated && spi->checks_visibility &&
+		!CallerSees(store, SEE_TO_UPDATE, found, InvalidSnapshot))
+		ReportHidden(store, "update");
+	return updated ? UPDATE_DONE : UPDATE_SKIPPED;
+}
+
+static void
+SpiClose(Store *store)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	SPI_finish();
+	MemoryContextSwitchTo(caller);
+}
+
+static const StoreMethods spi_methods = {
+	.find = SpiFind,
+	.insert = SpiInsert,
+	.update = SpiUpdate,
+	.close = SpiClose,
+};
+
+Store *
+OpenSpiStore(Target *target, Relation rel)
+{
+	SpiStore   *spi = palloc0(sizeof(SpiStore));
+	MemoryContext caller = CurrentMemoryContext;
+
+	if (target->statements == NULL)
+		MakeStatementCache(target, rel);
+	else if (IsOnlyUser(target->statements))
+		FreeAll(&target->statements->retired);
+
+	SPI_connect();
+	MemoryContextSwitchTo(caller);
+	spi->store.target = target;
+	spi->store.rel = rel;
+	spi->store.methods = &spi_methods;
+	spi->checks_visibility = check_enable_rls(target->relid, InvalidOid, true) == RLS_ENABLED;
+	return &spi->store;
+}

@@ -1,0 +1,530 @@
+/*
+ * target.c
+ *		What one table is, worked out once and kept.
+ *
+ * Each table gets a Target in a memory context of its own below
+ * CacheMemoryContext. A target is valid until its relation's cache entry is
+ * invalidated (DDL, ANALYZE); then the next call builds another, and the old one
+ * is freed when the last call that uses it is done. A call counts as a user until
+ * its memory context goes away, so an error needs no clean-up of its own.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/prs2lock.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/ruleutils.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "target.h"
+
+/* How many tables one backend remembers; the least recently used makes room. */
+#define MAX_TARGETS		128
+
+typedef struct CachedTarget
+{
+	Oid			relid;			/* hash key */
+	bool		valid;			/* target describes the table as it is */
+	bool		warned;			/* about the missing lookup index */
+	uint64		last_use;
+	Target	   *target;			/* NULL until complete */
+} CachedTarget;
+
+/* The key of a table that declares none. */
+static const char *const default_key[] = {"brand", "serial", "manufacturer"};
+
+static HTAB *targets = NULL;
+static uint64 use_counter = 0;
+
+/* Relation cache callback: only sets a flag, as it may be called at any moment. */
+static void
+InvalidateTarget(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS scan;
+	CachedTarget *entry;
+
+	if (OidIsValid(relid))
+	{
+		entry = hash_search(targets, &relid, HASH_FIND, NULL);
+		if (entry)
+			entry->valid = false;
+		return;
+	}
+
+	hash_seq_init(&scan, targets);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		entry->valid = false;
+}
+
+/*
+ * Plans name schemas, so a renamed schema makes them useless; relcache
+ * invalidation does not tell us about that.
+ */
+static void
+InvalidateAllTargets(Datum arg, int cacheid, uint32 hashvalue)
+{
+	InvalidateTarget(arg, InvalidOid);
+}
+
+/* Sets up the cache; called once, when the library is loaded. */
+void
+InitTargetCache(void)
+{
+	HASHCTL		control = {
+		.keysize = sizeof(Oid),
+		.entrysize = sizeof(CachedTarget),
+		.hcxt = CacheMemoryContext,
+	};
+
+	targets = hash_create("product_upsert targets", MAX_TARGETS, &control,
+						  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(InvalidateTarget, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, InvalidateAllTargets, (Datum) 0);
+}
+
+/* Frees a target now, or lets its last user do it. */
+static void
+DiscardTarget(Target *target)
+{
+	target->discarded = true;
+	if (target->users == 0)
+		MemoryContextDelete(target->context);
+}
+
+/* Memory context callback: the call that used the target is over. */
+static void
+ReleaseTarget(void *arg)
+{
+	Target	   *target = arg;
+
+	target->users--;
+	if (target->users == 0 && target->discarded)
+		MemoryContextDelete(target->context);
+}
+
+static void
+ForgetLeastRecentlyUsed(void)
+{
+	HASH_SEQ_STATUS scan;
+	CachedTarget *entry;
+	CachedTarget *oldest = NULL;
+
+	hash_seq_init(&scan, targets);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		if (oldest == NULL || entry->last_use < oldest->last_use)
+			oldest = entry;
+	}
+	if (oldest->target)
+		DiscardTarget(oldest->target);
+	hash_search(targets, &oldest->relid, HASH_REMOVE, NULL);
+}
+
+/* jsonb keeps the keys of an object by length, then by bytes. */
+static int
+CompareNames(const char *name1, int length1, const char *name2, int length2)
+{
+	if (length1 != length2)
+		return length1 < length2 ? -1 : 1;
+	return memcmp(name1, name2, length1);
+}
+
+static int
+CompareColumns(const void *a, const void *b)
+{
+	const Column *column1 = a;
+	const Column *column2 = b;
+
+	return CompareNames(column1->name, column1->name_length,
+						column2->name, column2->name_length);
+}
+
+/* Returns the column of that name, or NULL. */
+Column *
+FindColumn(const Target *target, const char *name, int length)
+{
+	int			low = 0;
+	int			high = target->ncolumns;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		Column	   *column = &target->columns[middle];
+		int			order = CompareNames(name, length, column->name, column->name_length);
+
+		if (order == 0)
+			return column;
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+/* Returns the key as the text "brand, serial, manufacturer", quoted for SQL. */
+char *
+KeyColumnList(const Target *target)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < target->nkeys; i++)
+		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "",
+						 quote_identifier(target->keys[i].column->name));
+	return list.data;
+}
+
+/* Prepares a function that asks for the type of its first argument. */
+static void
+PreparePolymorphicCall(FmgrInfo *function, Oid function_oid, Oid argument_type)
+{
+	Const	   *argument = makeNullConst(argument_type, -1, InvalidOid);
+
+	fmgr_info(function_oid, function);
+	fmgr_info_set_expr((Node *) makeFuncExpr(function_oid, InvalidOid, list_make1(argument),
+											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
+					   function);
+}
+
+/*
+ * Do values of the type contain a composite type? Its attributes can be altered
+ * without any notice to the tables that use it.
+ */
+static bool
+HoldsComposite(Oid type)
+{
+	Oid			element;
+
+	type = getBaseType(type);
+	element = get_element_type(type);
+	if (OidIsValid(element))
+		return HoldsComposite(element);
+	return get_typtype(type) == TYPTYPE_COMPOSITE || type == RECORDOID;
+}
+
+/*
+ * jsonb_populate_record() is the rule for turning a field into a value. It is
+ * asked for one column at a time, as a row of this column alone, so that an
+ * error can name the field.
+ */
+static void
+BuildColumn(Column *column, Form_pg_attribute attribute)
+{
+	Datum		value = (Datum) 0;
+	bool		isnull = true;
+
+	column->attnum = attribute->attnum;
+	column->name = pstrdup(NameStr(attribute->attname));
+	column->name_length = strlen(column->name);
+	column->varies = HoldsComposite(attribute->atttypid);
+
+	column->desc = CreateTemplateTupleDesc(1);
+	TupleDescInitEntry(column->desc, 1, column->name, attribute->atttypid, attribute->atttypmod, 0);
+	TupleDescInitEntryCollation(column->desc, 1, attribute->attcollation);
+	BlessTupleDesc(column->desc);
+	column->empty_row = heap_copy_tuple_as_datum(heap_form_tuple(column->desc, &value, &isnull),
+												 column->desc);
+	PreparePolymorphicCall(&column->populate, F_JSONB_POPULATE_RECORD, RECORDOID);
+}
+
+static void
+BuildColumns(Target *target)
+{
+	target->columns = palloc0(target->desc->natts * sizeof(Column));
+	for (int i = 0; i < target->desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(target->desc, i);
+
+		if (attribute->attisdropped)
+			continue;
+		BuildColumn(&target->columns[target->ncolumns++], attribute);
+		if (attribute->attgenerated != '\0' || attribute->attidentity == ATTRIBUTE_IDENTITY_ALWAYS)
+			target->read_only_columns = bms_add_member(target->read_only_columns,
+													   attribute->attnum);
+	}
+	qsort(target->columns, target->ncolumns, sizeof(Column), CompareColumns);
+}
+
+/* A generated key column is computed from the columns that its expression reads. */
+static void
+BuildGeneration(KeyColumn *key, Relation rel)
+{
+	Bitmapset  *attributes = NULL;
+	int			member = -1;
+	Node	   *expression = build_column_default(rel, key->column->attnum);
+
+	pull_varattnos(expression, 1, &attributes);
+	while ((member = bms_next_member(attributes, member)) >= 0)
+	{
+		AttrNumber	attnum = member + FirstLowInvalidHeapAttributeNumber;
+
+		if (attnum > 0)
+			key->generated_from = bms_add_member(key->generated_from, attnum);
+	}
+	key->generation = expression_planner((Expr *) expression);
+}
+
+static void
+BuildKeyColumn(KeyColumn *key, const char *name, Target *target, Relation rel)
+{
+	Form_pg_attribute attribute;
+	TypeCacheEntry *type;
+
+	key->column = FindColumn(target, name, strlen(name));
+	if (key->column == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("key column \"%s\" of relation \"%s\" does not exist",
+						name, RelationGetRelationName(rel)),
+				 errtable(rel)));
+	attribute = TupleDescAttr(target->desc, key->column->attnum - 1);
+
+	type = lookup_type_cache(attribute->atttypid,
+							 TYPECACHE_EQ_OPR_FINFO | TYPECACHE_HASH_EXTENDED_PROC_FINFO);
+	if (!OidIsValid(type->eq_opr) || !OidIsValid(type->hash_extended_proc))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("column \"%s\" of type %s cannot be part of a key", name,
+						format_type_be(attribute->atttypid)),
+				 errdetail("The type has no default operator class with an extended hash function."),
+				 errtablecol(rel, attribute->attnum)));
+
+	key->collation = attribute->attcollation;
+	key->eq_operator = type->eq_opr;
+	fmgr_info_copy(&key->eq_function, &type->eq_opr_finfo, CurrentMemoryContext);
+	fmgr_info_copy(&key->hash_function, &type->hash_extended_proc_finfo, CurrentMemoryContext);
+	if (attribute->attgenerated != '\0')
+		BuildGeneration(key, rel);
+	target->key_columns = bms_add_member(target->key_columns, attribute->attnum);
+}
+
+static void
+BuildKey(Target *target, Relation rel)
+{
+	target->nkeys = lengthof(default_key);
+	target->keys = palloc0(target->nkeys * sizeof(KeyColumn));
+	for (int i = 0; i < target->nkeys; i++)
+		BuildKeyColumn(&target->keys[i], default_key[i], target, rel);
+}
+
+/* Returns the key column that the index column is, or NULL. */
+static KeyColumn *
+KeyColumnOfIndex(const Target *target, Relation index, int position)
+{
+	AttrNumber	attnum = index->rd_index->indkey.values[position];
+
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		if (target->keys[i].column->attnum == attnum)
+			return &target->keys[i];
+	}
+	return NULL;
+}
+
+/* Can a search for the key start from this index? */
+static bool
+ServesLookup(const Target *target, Relation index)
+{
+	return index->rd_index->indisvalid &&
+		RelationGetIndexPredicate(index) == NIL &&
+		(index->rd_rel->relam == BTREE_AM_OID || index->rd_rel->relam == HASH_AM_OID) &&
+		KeyColumnOfIndex(target, index, 0) != NULL;
+}
+
+/*
+ * Is the index a unique constraint on exactly the key, with the same idea of
+ * equality, that INSERT ... ON CONFLICT can infer?
+ */
+static bool
+IsUniqueOnKey(const Target *target, Relation index)
+{
+	Form_pg_index form = index->rd_index;
+	Bitmapset  *covered = NULL;
+
+	if (!form->indisunique || !form->indimmediate || !form->indisvalid ||
+		form->indnkeyatts != target->nkeys || index->rd_rel->relam != BTREE_AM_OID ||
+		RelationGetIndexPredicate(index) != NIL)
+		return false;
+
+	for (int i = 0; i < form->indnkeyatts; i++)
+	{
+		KeyColumn  *key = KeyColumnOfIndex(target, index, i);
+
+		if (key == NULL || index->rd_indcollation[i] != key->collation ||
+			get_opfamily_member(index->rd_opfamily[i], index->rd_opcintype[i],
+								index->rd_opcintype[i],
+								BTEqualStrategyNumber) != key->eq_operator)
+			return false;
+		covered = bms_add_member(covered, key->column->attnum);
+	}
+	return bms_equal(covered, target->key_columns);
+}
+
+/* ON CONFLICT does not go with rules that rewrite the write. */
+static bool
+HasWriteRules(Relation rel)
+{
+	if (rel->rd_rules == NULL)
+		return false;
+	for (int i = 0; i < rel->rd_rules->numLocks; i++)
+	{
+		if (rel->rd_rules->rules[i]->event != CMD_SELECT)
+			return true;
+	}
+	return false;
+}
+
+/* Looks at the table's indexes; returns whether one serves to look the key up. */
+static bool
+BuildIndexes(Target *target, Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+	bool		serves_lookup = false;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (ServesLookup(target, index))
+			serves_lookup = true;
+		if (IsUniqueOnKey(target, index) && !HasWriteRules(rel))
+			target->key_is_unique = true;
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return serves_lookup;
+}
+
+static void
+WarnOfMissingIndex(const Target *target, Relation rel)
+{
+	ereport(WARNING,
+			(errmsg("no index of table \"%s\" serves to look up its key", target->name),
+			 errdetail("Each call reads the whole table."),
+			 errhint("CREATE INDEX ON %s (%s);",
+					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												target->name),
+					 KeyColumnList(target))));
+}
+
+/* Builds a target below the current memory context. */
+static Target *
+BuildTarget(Relation rel, bool *has_lookup_index)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "product_upsert target",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Target	   *target = palloc0(sizeof(Target));
+
+	target->context = context;
+	target->relid = RelationGetRelid(rel);
+	target->owner = rel->rd_rel->relowner;
+	target->name = pstrdup(RelationGetRelationName(rel));
+	MemoryContextCopyAndSetIdentifier(context, target->name);
+	target->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	BuildColumns(target);
+	BuildKey(target, rel);
+	*has_lookup_index = BuildIndexes(target, rel);
+	PreparePolymorphicCall(&target->to_jsonb, F_TO_JSONB, rel->rd_rel->reltype);
+
+	MemoryContextSwitchTo(caller);
+	return target;
+}
+
+static void
+CheckRelationKind(Relation rel)
+{
+	if (rel->rd_rel->relkind != RELKIND_RELATION &&
+		rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot upsert into relation \"%s\"", RelationGetRelationName(rel)),
+				 errdetail_relkind_not_supported(rel->rd_rel->relkind)));
+}
+
+static CachedTarget *
+EnterTarget(Oid relid)
+{
+	bool		found;
+	CachedTarget *entry = hash_search(targets, &relid, HASH_FIND, NULL);
+
+	if (entry == NULL)
+	{
+		if (hash_get_num_entries(targets) >= MAX_TARGETS)
+			ForgetLeastRecentlyUsed();
+		entry = hash_search(targets, &relid, HASH_ENTER, &found);
+		memset(entry, 0, sizeof(CachedTarget));
+		entry->relid = relid;
+	}
+	return entry;
+}
+
+/* (Re)builds the entry's target; what it finds is complete before it is kept. */
+static CachedTarget *
+RebuildTarget(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	CachedTarget *entry = EnterTarget(relid);
+	Target	   *target;
+	bool		has_lookup_index;
+
+	if (entry->target)
+		DiscardTarget(entry->target);
+	entry->target = NULL;
+
+	/* Valid from here on, so that an invalidation while we look is not lost. */
+	entry->valid = true;
+	target = BuildTarget(rel, &has_lookup_index);
+	MemoryContextSetParent(target->context, CacheMemoryContext);
+
+	/* Building may run a function of the user's, and that may have moved entries. */
+	entry = EnterTarget(relid);
+	entry->target = target;
+	if (!has_lookup_index && !entry->warned)
+	{
+		entry->warned = true;
+		WarnOfMissingIndex(target, rel);
+	}
+	return entry;
+}
+
+/*
+ * Returns what the relation is as a target, until the current memory context is
+ * reset or deleted. The caller holds a lock on the relation that keeps its
+ * columns as they are.
+ */
+Target *
+AcquireTarget(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	CachedTarget *entry = hash_search(targets, &relid, HASH_FIND, NULL);
+	MemoryContextCallback *release;
+
+	CheckRelationKind(rel);
+	if (entry == NULL || entry->target == NULL || !entry->valid)
+		entry = RebuildTarget(rel);
+	entry->last_use = ++use_counter;
+
+	release = palloc0(sizeof(MemoryContextCallback));
+	release->func = ReleaseTarget;
+	release->arg = entry->target;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, release);
+	entry->target->users++;
+	return entry->target;
+}

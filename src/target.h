@@ -1,0 +1,69 @@
+/*
+ * target.h
+ *		What one table is, for the purposes of an upsert: its columns, its key,
+ *		and what has been worked out about them.
+ */
+#ifndef PRODUCT_UPSERT_TARGET_H
+#define PRODUCT_UPSERT_TARGET_H
+
+#include "postgres.h"
+
+#include "access/tupdesc.h"
+#include "fmgr.h"
+#include "nodes/bitmapset.h"
+#include "utils/rel.h"
+
+/* One column, with what turns a field of a payload into its value. */
+typedef struct Column
+{
+	AttrNumber	attnum;
+	const char *name;
+	int			name_length;
+	bool		varies;			/* holds a composite type, whose attributes may change under us */
+	FmgrInfo	populate;		/* jsonb_populate_record of a row of this column alone */
+	TupleDesc	desc;			/* that row's descriptor */
+	Datum		empty_row;		/* that row, with a NULL */
+} Column;
+
+/* One column of the key, in key order. */
+typedef struct KeyColumn
+{
+	Column	   *column;
+	Oid			collation;
+	Oid			eq_operator;	/* the equality that "the same key" means */
+	FmgrInfo	eq_function;
+	FmgrInfo	hash_function;	/* the extended hash that goes with it */
+	Expr	   *generation;		/* planned generation expression, or NULL */
+	Bitmapset  *generated_from; /* columns that it reads */
+} KeyColumn;
+
+typedef struct Target
+{
+	Oid			relid;
+	Oid			owner;
+	const char *name;
+	MemoryContext context;		/* holds the target and all it points to */
+	TupleDesc	desc;
+
+	int			ncolumns;		/* dropped ones are left out */
+	Column	   *columns;		/* in the order in which jsonb keeps the keys of an object */
+
+	int			nkeys;
+	KeyColumn  *keys;
+	Bitmapset  *key_columns;
+	Bitmapset  *read_only_columns;	/* generated, and GENERATED ALWAYS AS IDENTITY */
+	bool		key_is_unique;	/* a unique index on exactly the key can arbitrate */
+
+	FmgrInfo	to_jsonb;		/* to_jsonb() of a row of this table */
+
+	struct StatementCache *statements;	/* the SPI store's; NULL until it needs them */
+	int			users;			/* calls under way with it */
+	bool		discarded;		/* to be freed when the last user is done */
+} Target;
+
+extern void InitTargetCache(void);
+extern Target *AcquireTarget(Relation rel);
+extern Column *FindColumn(const Target *target, const char *name, int length);
+extern char *KeyColumnList(const Target *target);
+
+#endif							/* PRODUCT_UPSERT_TARGET_H */

@@ -1,0 +1,472 @@
+/*
+ * upsert.c
+ *		Create or update under a key lock.
+ *
+ * A call goes one way: payload, rows, locks, and for each row: find, decide,
+ * write, result. What it needs lives in one memory context, deleted at its end.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "access.h"
+#include "keylock.h"
+#include "result.h"
+#include "store.h"
+#include "upsert.h"
+
+/* "Precondition failed", as HTTP has it. Class 40 would be retried blindly. */
+#define ERRCODE_PRECONDITION_FAILED		MAKE_SQLSTATE('P', 'T', '4', '1', '2')
+
+int			unknown_fields = UNKNOWN_FIELDS_ERROR;
+
+/* A payload, and what becomes of it on the way. */
+typedef struct Call
+{
+	MemoryContext context;
+	bool		is_array;
+	int			nrows;
+	Jsonb	  **objects;
+	Row		  **rows;
+	uint32	   *hashes;
+	Row		   *if_match;		/* NULL: no condition */
+	PayloadPosition position;
+	Oid			root;			/* whose key locks count */
+	Relation	rel;
+	Target	   *target;
+} Call;
+
+/* Error context: where in the payload the error arose. */
+static void
+DescribePosition(void *arg)
+{
+	const PayloadPosition *position = arg;
+
+	if (position->element >= 0 && position->field)
+		errcontext("field \"%s\" of payload element %d", position->field, position->element);
+	else if (position->element >= 0)
+		errcontext("payload element %d", position->element);
+	else if (position->field)
+		errcontext("field \"%s\" of the payload", position->field);
+}
+
+/* -- payload ------------------------------------------------------------------ */
+
+static void
+RejectPayload(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s", what)));
+}
+
+static void
+ReadElements(Call *call, Jsonb *payload)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&payload->root);
+	JsonbIteratorToken token;
+	JsonbValue	element;
+
+	call->position.element = 0;
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		if (element.type != jbvBinary || !JsonContainerIsObject(element.val.binary.data))
+			RejectPayload("payload element is not an object");
+		call->objects[call->position.element++] = JsonbValueToJsonb(&element);
+	}
+	call->position.element = -1;
+}
+
+/* The payload is an object, or an array of objects: 22023 otherwise. */
+static void
+ReadPayload(Call *call, Jsonb *payload)
+{
+	call->is_array = JB_ROOT_IS_ARRAY(payload) && !JB_ROOT_IS_SCALAR(payload);
+	if (!call->is_array && !JB_ROOT_IS_OBJECT(payload))
+		RejectPayload("payload must be an object or an array of objects");
+
+	call->nrows = call->is_array ? JB_ROOT_COUNT(payload) : 1;
+	call->objects = palloc0(call->nrows * sizeof(Jsonb *));
+	if (call->is_array)
+		ReadElements(call, payload);
+	else
+		call->objects[0] = payload;
+}
+
+/* -- rows --------------------------------------------------------------------- */
+
+static void
+ReadRows(Call *call)
+{
+	call->rows = palloc(call->nrows * sizeof(Row *));
+	call->hashes = palloc(call->nrows * sizeof(uint32));
+	for (int i = 0; i < call->nrows; i++)
+	{
+		if (call->is_array)
+			call->position.element = i;
+		call->rows[i] = RowFromJsonb(call->target, call->objects[i], unknown_fields,
+									 &call->position);
+		CompleteKey(call->target, call->rows[i]);
+		call->hashes[i] = HashKey(call->target, call->rows[i]);
+		if (call->is_array)
+			pfree(call->objects[i]);
+		CHECK_FOR_INTERRUPTS();
+	}
+	call->position.element = -1;
+}
+
+/* An unknown field is an error here in any case: ignored, it would be a condition that always holds. */
+static void
+ReadIfMatch(Call *call, Jsonb *if_match)
+{
+	PayloadPosition position = {.element = -1};
+
+	if (if_match == NULL)
+		return;
+	if (call->is_array)
+		RejectPayload("if_match needs a payload that is a single object");
+	if (!JB_ROOT_IS_OBJECT(if_match))
+		RejectPayload("if_match must be an object");
+	call->if_match = RowFromJsonb(call->target, if_match, UNKNOWN_FIELDS_ERROR, &position);
+}
+
+static void
+CheckPrivileges(Call *call)
+{
+	Bitmapset  *given = NULL;
+
+	for (int i = 0; i < call->nrows; i++)
+		given = bms_add_members(given, call->rows[i]->given);
+	CheckMayUpsert(call->rel, call->target, given);
+}
+
+/* -- find --------------------------------------------------------------------- */
+
+static void
+ReportDuplicate(const Store *store)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CARDINALITY_VIOLATION),
+			 errmsg("more than one row of table \"%s\" has this key", store->target->name),
+			 errhint("Merge the duplicates, as product_upsert_merge() does."),
+			 errtable(store->rel)));
+}
+
+/* Is a row with row's key committed by now, whatever the transaction's snapshot shows? */
+static bool
+ExistsByNow(Store *store, const Row *row)
+{
+	Snapshot	latest = RegisterSnapshot(GetLatestSnapshot());
+	int			nfound = store->methods->find(store, row, latest, NULL);
+
+	UnregisterSnapshot(latest);
+	return nfound > 0;
+}
+
+/*
+ * Finds the row with row's key, with the active snapshot, which the caller has
+ * taken under the key lock. Returns false if there is none.
+ *
+ * At REPEATABLE READ and SERIALIZABLE that snapshot is the transaction's, and may
+ * predate the lock: a row that was committed since is invisible to it. We look
+ * with it first, so that SERIALIZABLE knows what was read; but then we may create
+ * only what is not there at all. Nobody who takes the lock can add the row after
+ * the second look.
+ */
+static bool
+Find(Store *store, const Row *row, StoredRow *found)
+{
+	int			nfound = store->methods->find(store, row, GetActiveSnapshot(), found);
+
+	if (nfound > 1)
+		ReportDuplicate(store);
+	if (nfound == 0 && IsolationUsesXactSnapshot() && ExistsByNow(store, row))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 errdetail("A row with this key was committed after the transaction's snapshot was taken."),
+				 errhint("The transaction might succeed if retried.")));
+	return nfound > 0;
+}
+
+/* -- decide ------------------------------------------------------------------- */
+
+/* if_match is tested under the lock, so what it has seen is what will be written to. */
+static void
+CheckIfMatch(const Store *store, const Row *if_match, const StoredRow *found)
+{
+	const char *detail = NULL;
+	int			attnum = -1;
+
+	if (found == NULL)
+		detail = "There is no row with this key.";
+	while (found && !detail && (attnum = bms_next_member(if_match->given, attnum)) >= 0)
+	{
+		if (!SameImage(store->target, attnum, if_match->values, if_match->isnull,
+					   found->values, found->isnull))
+			detail = psprintf("Column \"%s\" has another value.",
+							  NameStr(TupleDescAttr(store->target->desc, attnum - 1)->attname));
+	}
+	if (detail)
+		ereport(ERROR,
+				(errcode(ERRCODE_PRECONDITION_FAILED),
+				 errmsg("the stored row of table \"%s\" does not match if_match", store->target->name),
+				 errdetail_internal("%s", detail),
+				 errtable(store->rel)));
+}
+
+static void
+RejectReadOnlyColumn(const Store *store, AttrNumber attnum)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_GENERATED_ALWAYS),
+			 errmsg("column \"%s\" can only be updated to DEFAULT",
+					NameStr(TupleDescAttr(store->target->desc, attnum - 1)->attname)),
+			 errdetail("The field differs from the stored value, which PostgreSQL generates."),
+			 errtablecol(store->rel, attnum)));
+}
+
+/*
+ * Returns the columns to set: none if every given value is stored already, else
+ * those given, without the key, whose stored spelling stays. A row that was read
+ * before may come back with its generated columns as long as they are unaltered.
+ */
+static Bitmapset *
+ColumnsToSet(const Store *store, const Row *row, const StoredRow *found)
+{
+	const Target *target = store->target;
+	Bitmapset  *columns = bms_difference(row->given, target->key_columns);
+	bool		changes = false;
+	int			attnum = -1;
+
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+	{
+		if (SameImage(target, attnum, row->values, row->isnull, found->values, found->isnull))
+			continue;
+		if (bms_is_member(attnum, target->read_only_columns))
+			RejectReadOnlyColumn(store, attnum);
+		changes = true;
+	}
+	return changes ? bms_del_members(columns, target->read_only_columns) : NULL;
+}
+
+/* -- write -------------------------------------------------------------------- */
+
+/*
+ * A trigger that gives the row another key takes it out of the lock's protection:
+ * two calls would find nothing, and both would create it.
+ */
+static void
+CheckKeyKept(const Store *store, const Row *row, const StoredRow *stored)
+{
+	if (SameKey(store->target, row, stored->values, stored->isnull))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("a trigger of table \"%s\" changed the key of the row", store->target->name),
+			 errdetail("The key is what the row is found and locked by, and must be stored as it was given."),
+			 errtable(store->rel)));
+}
+
+/*
+ * Creates the row. Returns false if a unique index has the key by now: its writer
+ * did not take the lock.
+ */
+static bool
+Create(Store *store, const Row *row, bool yield_to_unique_index, Outcome *outcome)
+{
+	if (store->methods->insert(store, row, yield_to_unique_index, &outcome->product))
+	{
+		CheckKeyKept(store, row, &outcome->product);
+		outcome->action = ACTION_CREATED;
+		return true;
+	}
+	outcome->action = ACTION_SKIPPED;
+	return !yield_to_unique_index;
+}
+
+/* Updates the row that was found. Returns false if it is no longer what was found. */
+static bool
+Update(Store *store, const Row *row, const StoredRow *found, Outcome *outcome)
+{
+	Bitmapset  *columns = ColumnsToSet(store, row, found);
+
+	outcome->product = *found;
+	outcome->action = ACTION_UNCHANGED;
+	if (columns == NULL)
+		return true;
+
+	switch (store->methods->update(store, row, columns, found, &outcome->product))
+	{
+		case UPDATE_DONE:
+			CheckKeyKept(store, row, &outcome->product);
+			outcome->action = ACTION_UPDATED;
+			outcome->previous = *found;
+			return true;
+		case UPDATE_SKIPPED:
+			outcome->action = ACTION_SKIPPED;
+			return true;
+		case UPDATE_ROW_IS_GONE:
+			break;
+	}
+	return false;
+}
+
+/*
+ * Upserts one row, whose key is locked. At READ COMMITTED every turn takes a
+ * snapshot that is newer than the lock, so it sees all that earlier holders
+ * committed, and all that this call has written.
+ *
+ * Writers that do not take the lock may still come in between: what was found may
+ * be updated, moved to another key or deleted, what was not found may be
+ * inserted. Then look again. A row that could not be created and is not found
+ * either was refused by a trigger, or inserted by such a writer and deleted
+ * again; creating it without yielding to the unique index tells which.
+ */
+static void
+UpsertRow(Store *store, const Row *row, const Row *if_match, Outcome *outcome)
+{
+	bool		yield_to_unique_index = store->target->key_is_unique;
+	bool		done = false;
+
+	while (!done)
+	{
+		StoredRow	row_found;
+		StoredRow  *found;
+
+		CHECK_FOR_INTERRUPTS();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		found = Find(store, row, &row_found) ? &row_found : NULL;
+		if (if_match)
+			CheckIfMatch(store, if_match, found);
+		if (found)
+			done = Update(store, row, found, outcome);
+		else
+		{
+			done = Create(store, row, yield_to_unique_index, outcome);
+			yield_to_unique_index = false;
+		}
+		PopActiveSnapshot();
+	}
+}
+
+/* -- the call ----------------------------------------------------------------- */
+
+static Jsonb *
+CopyJsonb(const Jsonb *jsonb)
+{
+	return memcpy(palloc(VARSIZE(jsonb)), jsonb, VARSIZE(jsonb));
+}
+
+/* Upserts the rows in the order given, so that a key that comes again sees what was written before. */
+static Jsonb **
+UpsertRows(Call *call)
+{
+	Jsonb	  **results = palloc(call->nrows * sizeof(Jsonb *));
+	MemoryContext row_context = AllocSetContextCreate(call->context, "product_upsert row",
+													  ALLOCSET_DEFAULT_SIZES);
+	Store	   *store = OpenSpiStore(call->target, call->rel);
+
+	for (int i = 0; i < call->nrows; i++)
+	{
+		Outcome		outcome = {0};
+		Jsonb	   *result;
+
+		if (call->is_array)
+			call->position.element = i;
+		MemoryContextSwitchTo(row_context);
+		UpsertRow(store, call->rows[i], call->if_match, &outcome);
+		result = OutcomeToJsonb(call->target, &outcome);
+		MemoryContextSwitchTo(call->context);
+		results[i] = CopyJsonb(result);
+		MemoryContextReset(row_context);
+	}
+	call->position.element = -1;
+	store->methods->close(store);
+	return results;
+}
+
+/* Locks the table and makes rows of the payload; the caller goes on in call->context. */
+static void
+BeginCall(Call *call, Oid relid, Jsonb *payload, const char *function)
+{
+	call->context = AllocSetContextCreate(CurrentMemoryContext, "product_upsert call",
+										  ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(call->context);
+	ReadPayload(call, payload);
+	call->root = LockTargetTable(relid, call->nrows);
+	call->rel = table_open(relid, NoLock);
+	if (!call->rel->rd_islocaltemp)
+		PreventCommandIfReadOnly(function);
+	call->target = AcquireTarget(call->rel);
+	ReadRows(call);
+}
+
+/* The lock on the table stays until the transaction ends. */
+static void
+EndCall(Call *call)
+{
+	table_close(call->rel, NoLock);
+	MemoryContextDelete(call->context);
+}
+
+/*
+ * Upserts the payload, an object or an array of objects, into the table and
+ * returns the result object, or an array of them in the same order. if_match may
+ * be NULL. All or nothing: an error leaves no row behind.
+ */
+Jsonb *
+UpsertPayload(Oid relid, Jsonb *payload, Jsonb *if_match)
+{
+	Call		call = {.position.element = -1};
+	MemoryContext caller = CurrentMemoryContext;
+	ErrorContextCallback describe = {
+		.callback = DescribePosition,
+		.arg = &call.position,
+		.previous = error_context_stack,
+	};
+	Jsonb	  **results;
+	Jsonb	   *result;
+
+	error_context_stack = &describe;
+	BeginCall(&call, relid, payload, "product_upsert()");
+	ReadIfMatch(&call, if_match);
+	CheckPrivileges(&call);
+	LockKeys(call.root, call.hashes, call.nrows);
+	results = UpsertRows(&call);
+	error_context_stack = describe.previous;
+
+	MemoryContextSwitchTo(caller);
+	result = call.is_array ? ArrayOfResults(results, call.nrows) : CopyJsonb(results[0]);
+	EndCall(&call);
+	return result;
+}
+
+/* Takes the locks under which UpsertPayload() would write the payload, and writes nothing. */
+void
+LockPayload(Oid relid, Jsonb *payload)
+{
+	Call		call = {.position.element = -1};
+	MemoryContext caller = CurrentMemoryContext;
+	ErrorContextCallback describe = {
+		.callback = DescribePosition,
+		.arg = &call.position,
+		.previous = error_context_stack,
+	};
+
+	error_context_stack = &describe;
+	BeginCall(&call, relid, payload, "product_upsert_lock()");
+	LockKeys(call.root, call.hashes, call.nrows);
+	error_context_stack = describe.previous;
+
+	MemoryContextSwitchTo(caller);
+	EndCall(&call);
+}
