@@ -15,6 +15,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/partition.h"
+#include "lib/qunique.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
@@ -123,6 +124,15 @@ WithinBudget(int nkeys)
 	return nkeys <= max_key_locks - held.total;
 }
 
+static void
+RequireTable(Oid relid)
+{
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+}
+
 /*
  * Locks the table for a call that will write nkeys keys, before anything else is
  * done, and returns the root of its partition tree. RowExclusiveLock is what any
@@ -132,8 +142,8 @@ WithinBudget(int nkeys)
  * table, 42P01 if there is none.
  *
  * Bulk calls on a partition must exclude writers that come through the root, so
- * the root is where the whole-table lock is taken. It is locked first, as in
- * PostgreSQL's own commands; then the partition may no longer belong to it.
+ * the root is where the whole-table lock is taken. It is locked first, as
+ * PostgreSQL's own commands do.
  */
 Oid
 LockTargetTable(Oid relid, int nkeys)
@@ -141,10 +151,7 @@ LockTargetTable(Oid relid, int nkeys)
 	bool		whole_table = nkeys > 1 && !WithinBudget(nkeys);
 	LOCKMODE	mode = whole_table ? WHOLE_TABLE_LOCK : RowExclusiveLock;
 
-	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
+	RequireTable(relid);
 	CheckMayLock(relid);
 
 	for (;;)
@@ -154,6 +161,8 @@ LockTargetTable(Oid relid, int nkeys)
 		LockRelationOid(root, mode);
 		if (root != relid)
 			LockRelationOid(relid, RowExclusiveLock);
+		/* It may have been dropped, attached or detached while we waited. */
+		RequireTable(relid);
 		if (root == RootOf(relid))
 			return root;
 		UnlockRelationOid(root, mode);
@@ -215,6 +224,23 @@ LockKey(Oid root, uint32 hash)
 		CountKeyLock();
 }
 
+/* How many of the keys does this transaction not hold yet? */
+static int
+CountNewKeys(Oid root, const uint32 *hashes, int nkeys)
+{
+	int			nnew = 0;
+
+	for (int i = 0; i < nkeys; i++)
+	{
+		LOCKTAG		tag;
+
+		SetLockTagKey(&tag, root, hashes[i]);
+		if (!HoldsLock(&tag, ExclusiveLock))
+			nnew++;
+	}
+	return nnew;
+}
+
 static int
 CompareHashes(const void *a, const void *b)
 {
@@ -236,18 +262,20 @@ void
 LockKeys(Oid root, const uint32 *hashes, int nkeys)
 {
 	uint32	   *sorted;
+	int			nsorted;
 
 	if (nkeys == 0 || HoldsWholeTable(root))
-		return;
-	if (!WithinBudget(nkeys) && ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK))
 		return;
 
 	sorted = palloc(nkeys * sizeof(uint32));
 	memcpy(sorted, hashes, nkeys * sizeof(uint32));
 	qsort(sorted, nkeys, sizeof(uint32), CompareHashes);
-	for (int i = 0; i < nkeys; i++)
+	nsorted = qunique(sorted, nkeys, sizeof(uint32), CompareHashes);
+
+	if (WithinBudget(nsorted) || WithinBudget(CountNewKeys(root, sorted, nsorted)) ||
+		!ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK))
 	{
-		if (i == 0 || sorted[i] != sorted[i - 1])
+		for (int i = 0; i < nsorted; i++)
 			LockKey(root, sorted[i]);
 	}
 	pfree(sorted);

@@ -150,46 +150,43 @@ RowFromJsonb(const Target *target, Jsonb *object, UnknownFields unknown_fields,
 	return row;
 }
 
-/* Adds the names of those of the columns that are not given. */
-static void
-AppendMissing(StringInfo missing, int *nmissing, const Target *target, const Row *row,
-			  const Bitmapset *columns)
+/* Returns the columns that the payload must give for the key to be known. */
+static Bitmapset *
+KeyFields(const Target *target)
 {
-	int			attnum = -1;
+	Bitmapset  *fields = NULL;
 
-	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+	for (int i = 0; i < target->nkeys; i++)
 	{
-		if (bms_is_member(attnum, row->given))
-			continue;
-		appendStringInfo(missing, "%s\"%s\"", (*nmissing)++ > 0 ? ", " : "",
-						 NameStr(TupleDescAttr(target->desc, attnum - 1)->attname));
+		const KeyColumn *key = &target->keys[i];
+
+		if (key->generation)
+			fields = bms_add_members(fields, key->generated_from);
+		else
+			fields = bms_add_member(fields, key->column->attnum);
 	}
+	return fields;
 }
 
 /* The key must be known before anything is looked up: raises 22023 naming what is missing. */
 static void
 RequireKeyFields(const Target *target, const Row *row)
 {
-	StringInfoData missing;
-	int			nmissing = 0;
+	Bitmapset  *missing = bms_del_members(KeyFields(target), row->given);
+	StringInfoData names;
+	int			attnum = -1;
 
-	initStringInfo(&missing);
-	for (int i = 0; i < target->nkeys; i++)
-	{
-		KeyColumn  *key = &target->keys[i];
-		Bitmapset  *own = bms_make_singleton(key->column->attnum);
-
-		AppendMissing(&missing, &nmissing, target, row,
-					  key->generation ? key->generated_from : own);
-		bms_free(own);
-	}
-	if (nmissing > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg_plural("key field %s is missing", "key fields %s are missing", nmissing,
-							   missing.data),
-				 errdetail("The key of table \"%s\" is (%s).", target->name, KeyColumnList(target))));
-	pfree(missing.data);
+	if (bms_is_empty(missing))
+		return;
+	initStringInfo(&names);
+	while ((attnum = bms_next_member(missing, attnum)) >= 0)
+		appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "",
+						 NameStr(TupleDescAttr(target->desc, attnum - 1)->attname));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg_plural("key field %s is missing", "key fields %s are missing",
+						   bms_num_members(missing), names.data),
+			 errdetail("The key of table \"%s\" is (%s).", target->name, KeyColumnList(target))));
 }
 
 /* A given value of a generated column must be the one that PostgreSQL will store. */

@@ -343,6 +343,7 @@ UpsertRow(Store *store, const Row *row, const Row *if_match, Outcome *outcome)
 		StoredRow  *found;
 
 		CHECK_FOR_INTERRUPTS();
+		*outcome = (Outcome) {0};
 		PushActiveSnapshot(GetTransactionSnapshot());
 		found = Find(store, row, &row_found) ? &row_found : NULL;
 		if (if_match)
@@ -377,7 +378,7 @@ UpsertRows(Call *call)
 
 	for (int i = 0; i < call->nrows; i++)
 	{
-		Outcome		outcome = {0};
+		Outcome		outcome;
 		Jsonb	   *result;
 
 		if (call->is_array)
