@@ -534,13 +534,21 @@ static bool
 LockFoundRow(const StoredRow *found)
 {
 	Relation	rel = table_open(found->tableoid, RowExclusiveLock);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TupleTableSlot *slot;
 	ItemPointerData tid = found->tid;
 	TM_FailureData failure;
-	TM_Result	result = table_tuple_lock(rel, &tid, GetActiveSnapshot(), slot,
-										  GetCurrentCommandId(false), LockTupleNoKeyExclusive,
-										  LockWaitBlock, 0, &failure);
+	TM_Result	result;
 
+	if (!RELKIND_HAS_TABLE_AM(rel->rd_rel->relkind))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot update a row of foreign table \"%s\"",
+						RelationGetRelationName(rel)),
+				 errtable(rel)));
+
+	slot = table_slot_create(rel, NULL);
+	result = table_tuple_lock(rel, &tid, GetActiveSnapshot(), slot, GetCurrentCommandId(false),
+							  LockTupleNoKeyExclusive, LockWaitBlock, 0, &failure);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
 
