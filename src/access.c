@@ -25,6 +25,16 @@ DenyTable(Oid relid)
 				   get_rel_name(relid));
 }
 
+static void
+CheckSchema(Oid relid)
+{
+	Oid			schema = get_rel_namespace(relid);
+	AclResult	result = NamespaceAclCheck(schema, GetUserId(), ACL_USAGE);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_SCHEMA, get_namespace_name(schema));
+}
+
 /*
  * Before any lock is taken: who may not write to the table at all must not be
  * able to hold up those who may.
@@ -35,19 +45,10 @@ CheckMayLock(Oid relid)
 	Oid			role = GetUserId();
 	AclMode		writes = ACL_INSERT | ACL_UPDATE | ACL_DELETE;
 
+	CheckSchema(relid);
 	if (pg_class_aclcheck(relid, role, writes) != ACLCHECK_OK &&
 		pg_attribute_aclcheck_all(relid, role, writes, ACLMASK_ANY) != ACLCHECK_OK)
 		DenyTable(relid);
-}
-
-static void
-CheckSchema(Relation rel)
-{
-	Oid			schema = RelationGetNamespace(rel);
-	AclResult	result = NamespaceAclCheck(schema, GetUserId(), ACL_USAGE);
-
-	if (result != ACLCHECK_OK)
-		aclcheck_error(result, OBJECT_SCHEMA, get_namespace_name(schema));
 }
 
 /* The table's privilege is enough; else each column's own is needed. */
@@ -65,13 +66,15 @@ CheckColumns(Oid relid, const Bitmapset *columns, AclMode mode)
 	}
 }
 
-/* Raises 42501 unless the caller may upsert rows in which the given columns are given. */
+/*
+ * Raises 42501 unless the caller, who may lock the table, may also upsert rows in
+ * which the given columns are given.
+ */
 void
-CheckMayUpsert(Relation rel, const Target *target, const Bitmapset *given)
+CheckMayUpsert(const Target *target, const Bitmapset *given)
 {
 	Bitmapset  *updated = bms_difference(given, target->key_columns);
 
-	CheckSchema(rel);
 	if (pg_class_aclcheck(target->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		DenyTable(target->relid);
 	CheckColumns(target->relid, given, ACL_INSERT);

@@ -8,6 +8,6 @@
 #include "target.h"
 
 extern void CheckMayLock(Oid relid);
-extern void CheckMayUpsert(Relation rel, const Target *target, const Bitmapset *given);
+extern void CheckMayUpsert(const Target *target, const Bitmapset *given);
 
 #endif							/* PRODUCT_UPSERT_ACCESS_H */

@@ -117,7 +117,7 @@ SetField(const Column *column, Jsonb *object, Row *row, MemoryContext scratch)
  */
 Row *
 RowFromJsonb(const Target *target, Jsonb *object, UnknownFields unknown_fields,
-			 PayloadPosition *position)
+			 Position *position)
 {
 	Row		   *row = palloc0(sizeof(Row));
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "product_upsert fields",

@@ -22,15 +22,16 @@ typedef struct Row
 	Bitmapset  *given;			/* attnums whose values the payload gives */
 } Row;
 
-/* Where in the payload we are, for the context line of an error. */
-typedef struct PayloadPosition
+/* Which part of the arguments is being worked on, for the context line of an error. */
+typedef struct Position
 {
-	int			element;		/* from 0; -1 when the payload is no array */
+	bool		in_if_match;	/* else in the payload */
+	int			element;		/* of the payload, from 0; -1 when none in particular */
 	const char *field;			/* NULL when no single field is concerned */
-} PayloadPosition;
+} Position;
 
 extern Row *RowFromJsonb(const Target *target, Jsonb *object, UnknownFields unknown_fields,
-						 PayloadPosition *position);
+						 Position *position);
 extern void CompleteKey(Target *target, Row *row);
 extern uint32 HashKey(const Target *target, const Row *row);
 extern bool SameKey(const Target *target, const Row *row, const Datum *values, const bool *isnull);

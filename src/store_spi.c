@@ -27,6 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
+#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -247,29 +248,39 @@ KeepStatement(StatementCache *cache, StatementKind kind, const Bitmapset *column
 	return statement;
 }
 
-/* Appends " column = $n" by the key's own equality, cast as the operator wants its inputs. */
+/*
+ * Appends "column = $n" by the key's own equality: the operator by its schema, both
+ * sides cast to what it takes (a domain's base type, where it takes any type), the
+ * column's collation stated, as a parameter of a domain type may imply another.
+ */
 static void
 AppendKeyMatch(StringInfo sql, const StatementCache *cache, const KeyColumn *key, int parameter)
 {
 	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(key->eq_operator));
 	Form_pg_operator operator;
 	Oid			type = TupleDescAttr(cache->target->desc, key->column->attnum - 1)->atttypid;
+	Oid			input;
 	const char *cast = "";
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for operator %u", key->eq_operator);
 	operator = (Form_pg_operator) GETSTRUCT(tuple);
-	if (operator->oprleft != type && !IsPolymorphicType(operator->oprleft) &&
-		operator->oprleft != RECORDOID)
-		cast = psprintf("::%s", format_type_be_qualified(operator->oprleft));
+	input = operator->oprleft;
+	if (IsPolymorphicType(input) || input == RECORDOID)
+		input = getBaseType(type);
+	if (input != type)
+		cast = psprintf("::%s", format_type_be_qualified(input));
+
 	appendStringInfo(sql, "%s.%s%s OPERATOR(%s.%s) $%d%s",
 					 cache->alias, quote_identifier(key->column->name), cast,
 					 quote_identifier(get_namespace_name(operator->oprnamespace)),
 					 NameStr(operator->oprname), parameter, cast);
+	if (OidIsValid(key->collation))
+		appendStringInfo(sql, " COLLATE %s", generate_collation_name(key->collation));
 	ReleaseSysCache(tuple);
 }
 
-/* SELECT r.tableoid, r.ctid, r FROM table r WHERE r.brand = $1 AND r.serial IS NULL ... */
+/* SELECT r.tableoid, r.ctid, r FROM table r WHERE r.brand = $1 AND r.serial IS NOT DISTINCT FROM NULL ... */
 static void
 WriteFind(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns)
 {
@@ -285,7 +296,8 @@ WriteFind(StringInfo sql, const StatementCache *cache, const Bitmapset *null_col
 		if (i > 0)
 			appendStringInfoString(sql, " AND ");
 		if (bms_is_member(key->column->attnum, null_columns))
-			appendStringInfo(sql, "%s.%s IS NULL", cache->alias,
+			/* IS NULL would hold for a composite value of NULLs too. */
+			appendStringInfo(sql, "%s.%s IS NOT DISTINCT FROM NULL", cache->alias,
 							 quote_identifier(key->column->name));
 		else
 			AppendKeyMatch(sql, cache, key, ++parameter);

@@ -294,7 +294,8 @@ BuildKeyColumn(KeyColumn *key, const char *name, Target *target, Relation rel)
 				 errtable(rel)));
 	attribute = TupleDescAttr(target->desc, key->column->attnum - 1);
 
-	type = lookup_type_cache(attribute->atttypid,
+	/* A domain is equal and hashed as what it is a domain over. */
+	type = lookup_type_cache(getBaseType(attribute->atttypid),
 							 TYPECACHE_EQ_OPR_FINFO | TYPECACHE_HASH_EXTENDED_PROC_FINFO);
 	if (!OidIsValid(type->eq_opr) || !OidIsValid(type->hash_extended_proc))
 		ereport(ERROR,
@@ -336,14 +337,24 @@ KeyColumnOfIndex(const Target *target, Relation index, int position)
 	return NULL;
 }
 
+/* Does the index column know the key column's idea of equality? */
+static bool
+SharesEquality(const KeyColumn *key, Relation index, int position)
+{
+	return index->rd_indcollation[position] == key->collation &&
+		op_in_opfamily(key->eq_operator, index->rd_opfamily[position]);
+}
+
 /* Can a search for the key start from this index? */
 static bool
 ServesLookup(const Target *target, Relation index)
 {
+	const KeyColumn *key = KeyColumnOfIndex(target, index, 0);
+
 	return index->rd_index->indisvalid &&
 		RelationGetIndexPredicate(index) == NIL &&
 		(index->rd_rel->relam == BTREE_AM_OID || index->rd_rel->relam == HASH_AM_OID) &&
-		KeyColumnOfIndex(target, index, 0) != NULL;
+		key != NULL && SharesEquality(key, index, 0);
 }
 
 /*
@@ -365,10 +376,7 @@ IsUniqueOnKey(const Target *target, Relation index)
 	{
 		KeyColumn  *key = KeyColumnOfIndex(target, index, i);
 
-		if (key == NULL || index->rd_indcollation[i] != key->collation ||
-			get_opfamily_member(index->rd_opfamily[i], index->rd_opcintype[i],
-								index->rd_opcintype[i],
-								BTEqualStrategyNumber) != key->eq_operator)
+		if (key == NULL || !SharesEquality(key, index, i))
 			return false;
 		covered = bms_add_member(covered, key->column->attnum);
 	}

@@ -26,6 +26,9 @@
 
 int			unknown_fields = UNKNOWN_FIELDS_ERROR;
 
+/* Rows that this backend set out to create; tells whether a call had others inside it. */
+static uint64 rows_created = 0;
+
 /* A payload, and what becomes of it on the way. */
 typedef struct Call
 {
@@ -36,19 +39,23 @@ typedef struct Call
 	Row		  **rows;
 	uint32	   *hashes;
 	Row		   *if_match;		/* NULL: no condition */
-	PayloadPosition position;
+	Position	position;
 	Oid			root;			/* whose key locks count */
 	Relation	rel;
 	Target	   *target;
 } Call;
 
-/* Error context: where in the payload the error arose. */
+/* Error context: what the error is about. */
 static void
 DescribePosition(void *arg)
 {
-	const PayloadPosition *position = arg;
+	const Position *position = arg;
 
-	if (position->element >= 0 && position->field)
+	if (position->in_if_match && position->field)
+		errcontext("field \"%s\" of if_match", position->field);
+	else if (position->in_if_match)
+		errcontext("if_match");
+	else if (position->element >= 0 && position->field)
 		errcontext("field \"%s\" of payload element %d", position->field, position->element);
 	else if (position->element >= 0)
 		errcontext("payload element %d", position->element);
@@ -127,15 +134,15 @@ ReadRows(Call *call)
 static void
 ReadIfMatch(Call *call, Jsonb *if_match)
 {
-	PayloadPosition position = {.element = -1};
-
 	if (if_match == NULL)
 		return;
 	if (call->is_array)
 		RejectPayload("if_match needs a payload that is a single object");
 	if (!JB_ROOT_IS_OBJECT(if_match))
 		RejectPayload("if_match must be an object");
-	call->if_match = RowFromJsonb(call->target, if_match, UNKNOWN_FIELDS_ERROR, &position);
+	call->position.in_if_match = true;
+	call->if_match = RowFromJsonb(call->target, if_match, UNKNOWN_FIELDS_ERROR, &call->position);
+	call->position.in_if_match = false;
 }
 
 static void
@@ -145,7 +152,7 @@ CheckPrivileges(Call *call)
 
 	for (int i = 0; i < call->nrows; i++)
 		given = bms_add_members(given, call->rows[i]->given);
-	CheckMayUpsert(call->rel, call->target, given);
+	CheckMayUpsert(call->target, given);
 }
 
 /* -- find --------------------------------------------------------------------- */
@@ -277,15 +284,34 @@ CheckKeyKept(const Store *store, const Row *row, const StoredRow *stored)
 }
 
 /*
+ * The lock does not keep out a call that a trigger of ours made: if there were
+ * such calls while the row was inserted, one may have created the same key.
+ */
+static void
+CheckCreatedOnce(Store *store, const Row *row)
+{
+	if (store->methods->find(store, row, GetActiveSnapshot(), NULL) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("a trigger of table \"%s\" created a row with the key of the row being created",
+						store->target->name),
+				 errtable(store->rel)));
+}
+
+/*
  * Creates the row. Returns false if a unique index has the key by now: its writer
  * did not take the lock.
  */
 static bool
 Create(Store *store, const Row *row, bool yield_to_unique_index, Outcome *outcome)
 {
+	uint64		created_before = ++rows_created;
+
 	if (store->methods->insert(store, row, yield_to_unique_index, &outcome->product))
 	{
 		CheckKeyKept(store, row, &outcome->product);
+		if (rows_created != created_before)
+			CheckCreatedOnce(store, row);
 		outcome->action = ACTION_CREATED;
 		return true;
 	}
