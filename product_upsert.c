@@ -5,9 +5,7 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "fmgr.h"
-#include "nodes/makefuncs.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 
@@ -18,14 +16,11 @@
 
 MODULE_MAGIC("product_upsert", PRODUCT_UPSERT_VERSION);
 
-#define DEFAULT_TABLE	"product"
+#define DEFAULT_TABLE_NAME	"product"
 
 PG_FUNCTION_INFO_V1(product_upsert);
 PG_FUNCTION_INFO_V1(product_upsert_target);
 PG_FUNCTION_INFO_V1(product_upsert_lock);
-
-/* Setting product_upsert.table: the target of product_upsert(jsonb), found through search_path. */
-static char *default_table = NULL;
 
 static const struct config_enum_entry unknown_fields_options[] = {
 	{"error", UNKNOWN_FIELDS_ERROR, false},
@@ -41,7 +36,7 @@ _PG_init(void)
 	DefineCustomStringVariable("product_upsert.table",
 							   "Table that product_upsert(jsonb) writes to.",
 							   "A possibly schema-qualified name, found through search_path.",
-							   &default_table, DEFAULT_TABLE,
+							   &default_table, DEFAULT_TABLE_NAME,
 							   PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("product_upsert.unknown_fields",
 							 "What to do with a payload's field that is no column of the table.",
@@ -52,32 +47,17 @@ _PG_init(void)
 							"Key locks that a transaction may hold before it locks whole tables.",
 							"The server's lock table, which all sessions share, has room for about "
 							"max_locks_per_transaction * max_connections locks.",
-							&max_key_locks, DEFAULT_MAX_KEY_LOCKS, 1, INT_MAX,
+							&max_key_locks, DEFAULT_MAX_KEY_LOCKS, MIN_MAX_KEY_LOCKS, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("product_upsert.max_waiters",
 							"Callers that may wait for one key before the next one fails at once.",
 							"0 means no limit.",
-							&max_waiters, 0, 0, INT_MAX,
+							&max_waiters, NO_WAITER_LIMIT, NO_WAITER_LIMIT, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("product_upsert");
 
 	InitTargetCache();
 	InitKeyLocks();
-}
-
-/* Returns the table that product_upsert.table names, or raises 42P01. */
-static Oid
-DefaultTable(void)
-{
-	RangeVar   *name = makeRangeVarFromNameList(QualifiedNameList(default_table));
-	Oid			relid = RangeVarGetRelid(name, NoLock, true);
-
-	if (!OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation \"%s\" does not exist", default_table),
-				 errhint("Set product_upsert.table to the table to write to, or name it in the call.")));
-	return relid;
 }
 
 static void
@@ -88,15 +68,35 @@ RejectNull(const char *argument)
 			 errmsg("%s must not be null", argument)));
 }
 
+/* Returns the payload, argument n: 22004 if it is NULL. */
+static Jsonb *
+GetPayload(FunctionCallInfo fcinfo, int n)
+{
+	if (PG_ARGISNULL(n))
+		RejectNull("payload");
+	return PG_GETARG_JSONB_P(n);
+}
+
+/* Returns the target, argument 0: 22004 if it is NULL, 42P01 if it is "-". */
+static Oid
+GetTarget(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		RejectNull("target");
+	if (!OidIsValid(PG_GETARG_OID(0)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID 0 does not exist")));
+	return PG_GETARG_OID(0);
+}
+
 /*
  * product_upsert(jsonb) returns jsonb
  */
 Datum
 product_upsert(PG_FUNCTION_ARGS)
 {
-	if (PG_ARGISNULL(0))
-		RejectNull("payload");
-	PG_RETURN_JSONB_P(UpsertPayload(DefaultTable(), PG_GETARG_JSONB_P(0), NULL));
+	PG_RETURN_JSONB_P(UpsertPayload(DEFAULT_TABLE, GetPayload(fcinfo, 0), NULL));
 }
 
 /*
@@ -105,12 +105,10 @@ product_upsert(PG_FUNCTION_ARGS)
 Datum
 product_upsert_target(PG_FUNCTION_ARGS)
 {
-	if (PG_ARGISNULL(0))
-		RejectNull("target");
-	if (PG_ARGISNULL(1))
-		RejectNull("payload");
-	PG_RETURN_JSONB_P(UpsertPayload(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1),
-									PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2)));
+	Oid			target = GetTarget(fcinfo);
+	Jsonb	   *if_match = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
+
+	PG_RETURN_JSONB_P(UpsertPayload(target, GetPayload(fcinfo, 1), if_match));
 }
 
 /*
@@ -119,10 +117,8 @@ product_upsert_target(PG_FUNCTION_ARGS)
 Datum
 product_upsert_lock(PG_FUNCTION_ARGS)
 {
-	if (PG_ARGISNULL(0))
-		RejectNull("target");
-	if (PG_ARGISNULL(1))
-		RejectNull("payload");
-	LockPayload(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1));
+	Oid			target = GetTarget(fcinfo);
+
+	LockPayload(target, GetPayload(fcinfo, 1));
 	PG_RETURN_VOID();
 }

@@ -51,6 +51,14 @@ CheckMayLock(Oid relid)
 		DenyTable(relid);
 }
 
+/* May the caller keep all other writers off the table? LOCK TABLE asks for the same. */
+bool
+MayLockWholeTable(Oid relid)
+{
+	return pg_class_aclcheck(relid, GetUserId(),
+							 ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE) == ACLCHECK_OK;
+}
+
 /* The table's privilege is enough; else each column's own is needed. */
 static void
 CheckColumns(Oid relid, const Bitmapset *columns, AclMode mode)

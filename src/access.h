@@ -8,6 +8,7 @@
 #include "target.h"
 
 extern void CheckMayLock(Oid relid);
+extern bool MayLockWholeTable(Oid relid);
 extern void CheckMayUpsert(const Target *target, const Bitmapset *given);
 
 #endif							/* PRODUCT_UPSERT_ACCESS_H */

@@ -34,7 +34,7 @@
 #define WHOLE_TABLE_LOCK	ShareRowExclusiveLock
 
 int			max_key_locks = DEFAULT_MAX_KEY_LOCKS;
-int			max_waiters = 0;
+int			max_waiters = NO_WAITER_LIMIT;
 
 /* Key locks that this transaction took first, in all and by nesting level. */
 static struct
@@ -108,13 +108,19 @@ InitKeyLocks(void)
 	RegisterSubXactCallback(EndSubTransaction, NULL);
 }
 
-/* A partition's keys are locked as those of the table at the root of its tree. */
+/*
+ * A partition's keys are locked as those of the table at the root of its tree. A
+ * partition that is being detached belongs to it until that is done: those who
+ * came through the root may not have finished.
+ */
 static Oid
 RootOf(Oid relid)
 {
-	if (!get_rel_relispartition(relid))
-		return relid;
-	return llast_oid(get_partition_ancestors(relid));
+	const bool	even_if_detached = true;
+
+	while (get_rel_relispartition(relid))
+		relid = get_partition_parent(relid, even_if_detached);
+	return relid;
 }
 
 static bool
@@ -136,9 +142,10 @@ RequireTable(Oid relid)
 /*
  * Locks the table for a call that will write nkeys keys, before anything else is
  * done, and returns the root of its partition tree. RowExclusiveLock is what any
- * writer takes. A batch beyond the budget of key locks takes the whole table
- * instead. It does so now, as it would otherwise hold key locks that others wait
- * for while it waits for those others. Raises 42501 for who may not write to the
+ * writer takes. A batch that alone is beyond the budget of key locks takes the
+ * whole table instead. It does so now, while it holds no key of this call that
+ * others may wait for; a transaction that wrote to the table before can still
+ * deadlock with another that did. Raises 42501 for who may not write to the
  * table, 42P01 if there is none.
  *
  * Bulk calls on a partition must exclude writers that come through the root, so
@@ -148,16 +155,16 @@ RequireTable(Oid relid)
 Oid
 LockTargetTable(Oid relid, int nkeys)
 {
-	bool		whole_table = nkeys > 1 && !WithinBudget(nkeys);
-	LOCKMODE	mode = whole_table ? WHOLE_TABLE_LOCK : RowExclusiveLock;
-
 	RequireTable(relid);
 	CheckMayLock(relid);
 
 	for (;;)
 	{
 		Oid			root = RootOf(relid);
+		LOCKMODE	mode = RowExclusiveLock;
 
+		if (nkeys > max_key_locks && MayLockWholeTable(root))
+			mode = WHOLE_TABLE_LOCK;
 		LockRelationOid(root, mode);
 		if (root != relid)
 			LockRelationOid(relid, RowExclusiveLock);
@@ -180,6 +187,12 @@ HoldsWholeTable(Oid root)
 	return holds;
 }
 
+static bool
+TryWholeTable(Oid root)
+{
+	return MayLockWholeTable(root) && ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK);
+}
+
 static void
 RejectWaiter(Oid root, int waiting)
 {
@@ -199,7 +212,7 @@ AcquireWithinQueue(const LOCKTAG *tag, Oid root)
 	const bool	sessionLock = false;
 	LockAcquireResult result;
 
-	if (max_waiters > 0)
+	if (max_waiters != NO_WAITER_LIMIT)
 	{
 		int			waiting;
 
@@ -273,7 +286,7 @@ LockKeys(Oid root, const uint32 *hashes, int nkeys)
 	nsorted = qunique(sorted, nkeys, sizeof(uint32), CompareHashes);
 
 	if (WithinBudget(nsorted) || WithinBudget(CountNewKeys(root, sorted, nsorted)) ||
-		!ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK))
+		!TryWholeTable(root))
 	{
 		for (int i = 0; i < nsorted; i++)
 			LockKey(root, sorted[i]);

@@ -15,9 +15,11 @@
 #define KEY_LOCK_CLASS	20565
 
 #define DEFAULT_MAX_KEY_LOCKS	256
+#define MIN_MAX_KEY_LOCKS		1
+#define NO_WAITER_LIMIT			0
 
 extern int	max_key_locks;		/* setting product_upsert.max_key_locks */
-extern int	max_waiters;		/* setting product_upsert.max_waiters; 0 means no limit */
+extern int	max_waiters;		/* setting product_upsert.max_waiters */
 
 extern void InitKeyLocks(void);
 extern Oid	LockTargetTable(Oid relid, int nkeys);

@@ -8,14 +8,17 @@
  * by schema too, values are parameters: search_path has no say.
  *
  * Looking up the key runs as the table's owner without row-level security, as the
- * checks of a foreign key do; everything else runs as the caller.
+ * checks of a foreign key do, so the owner needs SELECT; everything else runs as
+ * the caller.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -27,7 +30,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
-#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -123,11 +125,11 @@ FreeStatement(Statement *statement)
 }
 
 static void
-FreeAll(dlist_head *plans)
+FreeAll(dlist_head *statements)
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, plans)
+	dlist_foreach_modify(iter, statements)
 	{
 		dlist_delete(iter.cur);
 		FreeStatement(dlist_container(Statement, node, iter.cur));
@@ -138,7 +140,7 @@ FreeAll(dlist_head *plans)
 static void
 FreeStatementCache(void *arg)
 {
-	StatementCache  *cache = arg;
+	StatementCache *cache = arg;
 
 	FreeAll(&cache->statements);
 	FreeAll(&cache->retired);
@@ -159,7 +161,7 @@ static void
 MakeStatementCache(Target *target, Relation rel)
 {
 	MemoryContext caller = MemoryContextSwitchTo(target->context);
-	StatementCache  *cache = palloc0(sizeof(StatementCache));
+	StatementCache *cache = palloc0(sizeof(StatementCache));
 	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
 
 	cache->target = target;
@@ -248,6 +250,22 @@ KeepStatement(StatementCache *cache, StatementKind kind, const Bitmapset *column
 	return statement;
 }
 
+static char *
+QualifiedCollation(Oid collation)
+{
+	HeapTuple	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	Form_pg_collation form;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	form = (Form_pg_collation) GETSTRUCT(tuple);
+	name = quote_qualified_identifier(get_namespace_name(form->collnamespace),
+									  NameStr(form->collname));
+	ReleaseSysCache(tuple);
+	return name;
+}
+
 /*
  * Appends "column = $n" by the key's own equality: the operator by its schema, both
  * sides cast to what it takes (a domain's base type, where it takes any type), the
@@ -276,7 +294,7 @@ AppendKeyMatch(StringInfo sql, const StatementCache *cache, const KeyColumn *key
 					 quote_identifier(get_namespace_name(operator->oprnamespace)),
 					 NameStr(operator->oprname), parameter, cast);
 	if (OidIsValid(key->collation))
-		appendStringInfo(sql, " COLLATE %s", generate_collation_name(key->collation));
+		appendStringInfo(sql, " COLLATE %s", QualifiedCollation(key->collation));
 	ReleaseSysCache(tuple);
 }
 
@@ -395,6 +413,22 @@ WriteStatement(const StatementCache *cache, StatementKind kind, const Bitmapset 
 }
 
 /*
+ * PostgreSQL parses an invalidated statement anew, and renaming schemas takes no
+ * lock on the tables in them: its name may have become that of another table.
+ */
+static void
+CheckStatementTarget(const Statement *statement, const Target *target)
+{
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(statement->plan));
+
+	if (!list_member_oid(source->relationOids, target->relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("another table has taken the name of table \"%s\" during the call",
+						target->name)));
+}
+
+/*
  * Runs a statement and leaves its rows in SPI_tuptable, at most max_rows of them
  * (0: all). Without a snapshot it takes a new one. Comes back in the caller's
  * memory context.
@@ -406,7 +440,7 @@ Execute(Store *store, StatementKind kind, const Bitmapset *columns, const Parame
 	const bool	read_only = false;	/* so that it sees what this transaction has written */
 	const bool	fire_triggers = true;
 	MemoryContext caller = CurrentMemoryContext;
-	StatementCache  *cache = store->target->statements;
+	StatementCache *cache = store->target->statements;
 	Statement  *statement = FetchStatement(cache, kind, columns);
 	int			result;
 
@@ -417,6 +451,7 @@ Execute(Store *store, StatementKind kind, const Bitmapset *columns, const Parame
 	MemoryContextSwitchTo(caller);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_snapshot returned %s", SPI_result_code_string(result));
+	CheckStatementTarget(statement, store->target);
 	return SPI_processed;
 }
 
@@ -537,13 +572,38 @@ SpiInsert(Store *store, const Row *row, bool yield_to_unique_index, StoredRow *s
 }
 
 /*
- * Locks the row that was found, waiting for whoever is writing to it. Returns
- * false if it is no longer what was found. An UPDATE by itself would go on to the
- * row's newest version, whatever its key is by then, or raise an error if that
- * went to another partition.
+ * How strongly will the UPDATE lock the row? A weaker lock first would have to be
+ * raised, and could deadlock with who has a share of it.
+ */
+static LockTupleMode
+UpdateLockMode(Relation rel, const Target *target, const Row *row, const Bitmapset *columns,
+			   const StoredRow *found)
+{
+	Bitmapset  *unique_columns = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY);
+	int			attnum = -1;
+
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+	{
+		/* A partition's columns may be in another order. */
+		const char *name = NameStr(TupleDescAttr(target->desc, attnum - 1)->attname);
+		AttrNumber	own = get_attnum(RelationGetRelid(rel), name);
+
+		if (bms_is_member(own - FirstLowInvalidHeapAttributeNumber, unique_columns) &&
+			!SameImage(target, attnum, row->values, row->isnull, found->values, found->isnull))
+			return LockTupleExclusive;
+	}
+	return LockTupleNoKeyExclusive;
+}
+
+/*
+ * Locks the row that was found for an update of the columns, waiting for whoever
+ * is writing to it. Returns false if it is no longer what was found. An UPDATE by
+ * itself would go on to the row's newest version, whatever its key is by then, or
+ * raise an error if that went to another partition.
  */
 static bool
-LockFoundRow(const StoredRow *found)
+LockFoundRow(const Target *target, const Row *row, const Bitmapset *columns,
+			 const StoredRow *found)
 {
 	Relation	rel = table_open(found->tableoid, RowExclusiveLock);
 	TupleTableSlot *slot;
@@ -560,7 +620,8 @@ LockFoundRow(const StoredRow *found)
 
 	slot = table_slot_create(rel, NULL);
 	result = table_tuple_lock(rel, &tid, GetActiveSnapshot(), slot, GetCurrentCommandId(false),
-							  LockTupleNoKeyExclusive, LockWaitBlock, 0, &failure);
+							  UpdateLockMode(rel, target, row, columns, found),
+							  LockWaitBlock, 0, &failure);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
 
@@ -586,7 +647,7 @@ SpiUpdate(Store *store, const Row *row, const Bitmapset *columns, const StoredRo
 	int			attnum = -1;
 	bool		updated;
 
-	if (!LockFoundRow(found))
+	if (!LockFoundRow(target, row, columns, found))
 		return UPDATE_ROW_IS_GONE;
 
 	while ((attnum = bms_next_member(columns, attnum)) >= 0)

@@ -13,6 +13,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -30,6 +31,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "compat.h"
 #include "target.h"
 
 /* How many tables one backend remembers; the least recently used makes room. */
@@ -43,6 +45,8 @@ typedef struct CachedTarget
 	uint64		last_use;
 	Target	   *target;			/* NULL until complete */
 } CachedTarget;
+
+char	   *default_table = NULL;
 
 /* The key of a table that declares none. */
 static const char *const default_key[] = {"brand", "serial", "manufacturer"};
@@ -87,7 +91,7 @@ InitTargetCache(void)
 	HASHCTL		control = {
 		.keysize = sizeof(Oid),
 		.entrysize = sizeof(CachedTarget),
-		.hcxt = CacheMemoryContext,
+		.hcxt = TopMemoryContext,
 	};
 
 	targets = hash_create("product_upsert targets", MAX_TARGETS, &control,
@@ -455,6 +459,21 @@ BuildTarget(Relation rel, bool *has_lookup_index)
 	return target;
 }
 
+/* Returns the table that product_upsert.table names by now, or raises 42P01. */
+Oid
+FindDefaultTable(void)
+{
+	RangeVar   *name = makeRangeVarFromNameList(QualifiedNameList(default_table));
+	Oid			relid = RangeVarGetRelid(name, NoLock, true);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"%s\" does not exist", default_table),
+				 errhint("Name the table in the call, or SET product_upsert.\"table\".")));
+	return relid;
+}
+
 static void
 CheckRelationKind(Relation rel)
 {
@@ -469,21 +488,29 @@ CheckRelationKind(Relation rel)
 static CachedTarget *
 EnterTarget(Oid relid)
 {
-	bool		found;
 	CachedTarget *entry = hash_search(targets, &relid, HASH_FIND, NULL);
 
 	if (entry == NULL)
 	{
 		if (hash_get_num_entries(targets) >= MAX_TARGETS)
 			ForgetLeastRecentlyUsed();
-		entry = hash_search(targets, &relid, HASH_ENTER, &found);
+		entry = hash_search(targets, &relid, HASH_ENTER, NULL);
 		memset(entry, 0, sizeof(CachedTarget));
 		entry->relid = relid;
 	}
 	return entry;
 }
 
-/* (Re)builds the entry's target; what it finds is complete before it is kept. */
+/* Puts a target in the entry's place for one, which the old one leaves. */
+static void
+SetTarget(CachedTarget *entry, Target *target)
+{
+	if (entry->target)
+		DiscardTarget(entry->target);
+	entry->target = target;
+}
+
+/* (Re)builds what is known of the relation; it is complete before it is kept. */
 static CachedTarget *
 RebuildTarget(Relation rel)
 {
@@ -492,18 +519,15 @@ RebuildTarget(Relation rel)
 	Target	   *target;
 	bool		has_lookup_index;
 
-	if (entry->target)
-		DiscardTarget(entry->target);
-	entry->target = NULL;
-
 	/* Valid from here on, so that an invalidation while we look is not lost. */
+	SetTarget(entry, NULL);
 	entry->valid = true;
 	target = BuildTarget(rel, &has_lookup_index);
 	MemoryContextSetParent(target->context, CacheMemoryContext);
 
-	/* Building may run a function of the user's, and that may have moved entries. */
+	/* Building may run a function of the user's, and that may have used or evicted the entry. */
 	entry = EnterTarget(relid);
-	entry->target = target;
+	SetTarget(entry, target);
 	if (!has_lookup_index && !entry->warned)
 	{
 		entry->warned = true;

@@ -61,7 +61,11 @@ typedef struct Target
 	bool		discarded;		/* to be freed when the last user is done */
 } Target;
 
+/* Setting product_upsert.table: the target of product_upsert(jsonb), found through search_path. */
+extern char *default_table;
+
 extern void InitTargetCache(void);
+extern Oid	FindDefaultTable(void);
 extern Target *AcquireTarget(Relation rel);
 extern Column *FindColumn(const Target *target, const char *name, int length);
 extern char *KeyColumnList(const Target *target);

@@ -9,10 +9,12 @@
 
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "access.h"
@@ -167,15 +169,21 @@ ReportDuplicate(const Store *store)
 			 errtable(store->rel)));
 }
 
-/* Is a row with row's key committed by now, whatever the transaction's snapshot shows? */
+/*
+ * Is what is committed by now what the transaction's snapshot shows: the row that
+ * was found, or none?
+ */
 static bool
-ExistsByNow(Store *store, const Row *row)
+IsUpToDate(Store *store, const Row *row, StoredRow *found)
 {
 	Snapshot	latest = RegisterSnapshot(GetLatestSnapshot());
-	int			nfound = store->methods->find(store, row, latest, NULL);
+	StoredRow	current;
+	int			ncurrent = store->methods->find(store, row, latest, &current);
 
 	UnregisterSnapshot(latest);
-	return nfound > 0;
+	if (found == NULL || ncurrent != 1)
+		return found == NULL && ncurrent == 0;
+	return current.tableoid == found->tableoid && ItemPointerEquals(&current.tid, &found->tid);
 }
 
 /*
@@ -183,10 +191,10 @@ ExistsByNow(Store *store, const Row *row)
  * taken under the key lock. Returns false if there is none.
  *
  * At REPEATABLE READ and SERIALIZABLE that snapshot is the transaction's, and may
- * predate the lock: a row that was committed since is invisible to it. We look
- * with it first, so that SERIALIZABLE knows what was read; but then we may create
- * only what is not there at all. Nobody who takes the lock can add the row after
- * the second look.
+ * predate the lock: what earlier holders of the lock committed since is invisible
+ * to it. We look with it first, so that SERIALIZABLE knows what was read; but only
+ * what a look with a new snapshot confirms may be decided upon. Nobody who takes
+ * the lock can change it after that.
  */
 static bool
 Find(Store *store, const Row *row, StoredRow *found)
@@ -195,11 +203,11 @@ Find(Store *store, const Row *row, StoredRow *found)
 
 	if (nfound > 1)
 		ReportDuplicate(store);
-	if (nfound == 0 && IsolationUsesXactSnapshot() && ExistsByNow(store, row))
+	if (IsolationUsesXactSnapshot() && !IsUpToDate(store, row, nfound > 0 ? found : NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update"),
-				 errdetail("A row with this key was committed after the transaction's snapshot was taken."),
+				 errdetail("The row with this key is not as the transaction's snapshot shows it."),
 				 errhint("The transaction might succeed if retried.")));
 	return nfound > 0;
 }
@@ -299,24 +307,72 @@ CheckCreatedOnce(Store *store, const Row *row)
 }
 
 /*
- * Creates the row. Returns false if a unique index has the key by now: its writer
- * did not take the lock.
+ * Inserts the row, and survives a unique index's refusal: then it returns false,
+ * with *refused set. Costs a subtransaction.
  */
 static bool
-Create(Store *store, const Row *row, bool yield_to_unique_index, Outcome *outcome)
+InsertUnlessRefused(Store *store, const Row *row, StoredRow *stored, bool *refused)
 {
+	const bool	yield_to_unique_index = false;
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+	volatile bool inserted = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		inserted = store->methods->insert(store, row, yield_to_unique_index, stored);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+
+	if (error && error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+		ReThrowError(error);
+	*refused = error != NULL;
+	return inserted;
+}
+
+/*
+ * Creates the row. Returns false if the key may be there by now, from a writer
+ * that does not take the lock, and a look must tell.
+ *
+ * Where a unique index has the key, the row yields to it. When nothing was
+ * inserted then, a trigger may have refused the row instead; if the look finds
+ * nothing, the caller is in doubt, and only an insert that does not yield can tell.
+ */
+static bool
+Create(Store *store, const Row *row, bool in_doubt, Outcome *outcome)
+{
+	bool		yields = store->target->key_is_unique && !in_doubt;
+	bool		refused = false;
+	bool		inserted;
 	uint64		created_before = ++rows_created;
 
-	if (store->methods->insert(store, row, yield_to_unique_index, &outcome->product))
+	if (in_doubt)
+		inserted = InsertUnlessRefused(store, row, &outcome->product, &refused);
+	else
+		inserted = store->methods->insert(store, row, yields, &outcome->product);
+
+	outcome->action = ACTION_SKIPPED;
+	if (inserted)
 	{
 		CheckKeyKept(store, row, &outcome->product);
 		if (rows_created != created_before)
 			CheckCreatedOnce(store, row);
 		outcome->action = ACTION_CREATED;
-		return true;
 	}
-	outcome->action = ACTION_SKIPPED;
-	return !yield_to_unique_index;
+	return inserted || !(yields || refused);
 }
 
 /* Updates the row that was found. Returns false if it is no longer what was found. */
@@ -353,14 +409,13 @@ Update(Store *store, const Row *row, const StoredRow *found, Outcome *outcome)
  *
  * Writers that do not take the lock may still come in between: what was found may
  * be updated, moved to another key or deleted, what was not found may be
- * inserted. Then look again. A row that could not be created and is not found
- * either was refused by a trigger, or inserted by such a writer and deleted
- * again; creating it without yielding to the unique index tells which.
+ * inserted. Then look again. Each turn but the last takes such a writer's commit,
+ * or a trigger that refuses the row, so the loop ends when they do.
  */
 static void
 UpsertRow(Store *store, const Row *row, const Row *if_match, Outcome *outcome)
 {
-	bool		yield_to_unique_index = store->target->key_is_unique;
+	bool		in_doubt = false;
 	bool		done = false;
 
 	while (!done)
@@ -378,8 +433,8 @@ UpsertRow(Store *store, const Row *row, const Row *if_match, Outcome *outcome)
 			done = Update(store, row, found, outcome);
 		else
 		{
-			done = Create(store, row, yield_to_unique_index, outcome);
-			yield_to_unique_index = false;
+			done = Create(store, row, in_doubt, outcome);
+			in_doubt = !in_doubt;
 		}
 		PopActiveSnapshot();
 	}
@@ -421,7 +476,34 @@ UpsertRows(Call *call)
 	return results;
 }
 
-/* Locks the table and makes rows of the payload; the caller goes on in call->context. */
+/* Temporary tables can be written to in a read-only transaction, as by any other command. */
+static void
+PreventIfReadOnly(Oid relid, const char *function)
+{
+	if (get_rel_persistence(relid) != RELPERSISTENCE_TEMP)
+		PreventCommandIfReadOnly(function);
+}
+
+/*
+ * Locks the table and opens it. While we wait, a table that was found by name may
+ * be renamed and another take its name: then start over with that.
+ */
+static void
+OpenTable(Call *call, Oid relid, const char *function)
+{
+	bool		by_name = relid == DEFAULT_TABLE;
+
+	do
+	{
+		if (by_name)
+			relid = FindDefaultTable();
+		PreventIfReadOnly(relid, function);
+		call->root = LockTargetTable(relid, call->nrows);
+	} while (by_name && relid != FindDefaultTable());
+	call->rel = table_open(relid, NoLock);
+}
+
+/* Makes rows of the payload; the caller goes on in call->context. */
 static void
 BeginCall(Call *call, Oid relid, Jsonb *payload, const char *function)
 {
@@ -429,10 +511,7 @@ BeginCall(Call *call, Oid relid, Jsonb *payload, const char *function)
 										  ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(call->context);
 	ReadPayload(call, payload);
-	call->root = LockTargetTable(relid, call->nrows);
-	call->rel = table_open(relid, NoLock);
-	if (!call->rel->rd_islocaltemp)
-		PreventCommandIfReadOnly(function);
+	OpenTable(call, relid, function);
 	call->target = AcquireTarget(call->rel);
 	ReadRows(call);
 }
@@ -446,8 +525,8 @@ EndCall(Call *call)
 }
 
 /*
- * Upserts the payload, an object or an array of objects, into the table and
- * returns the result object, or an array of them in the same order. if_match may
+ * Upserts the payload, an object or an array of objects, into the table (or
+ * DEFAULT_TABLE) and returns the result object, or an array of them in the same order. if_match may
  * be NULL. All or nothing: an error leaves no row behind.
  */
 Jsonb *

@@ -9,6 +9,9 @@
 
 extern int	unknown_fields;		/* setting product_upsert.unknown_fields */
 
+/* As a relation's OID: the table that product_upsert.table names. */
+#define DEFAULT_TABLE	InvalidOid
+
 extern Jsonb *UpsertPayload(Oid relid, Jsonb *payload, Jsonb *if_match);
 extern void LockPayload(Oid relid, Jsonb *payload);
 
