@@ -109,18 +109,23 @@ InitKeyLocks(void)
 }
 
 /*
- * A partition's keys are locked as those of the table at the root of its tree. A
- * partition that is being detached belongs to it until that is done: those who
- * came through the root may not have finished.
+ * Returns the tables from the root of the table's partition tree down to itself. A
+ * partition's keys are locked as those of the root. A partition that is being
+ * detached belongs to the tree until that is done: those who came through the root
+ * may not have finished.
  */
-static Oid
-RootOf(Oid relid)
+static List *
+PathFromRoot(Oid relid)
 {
 	const bool	even_if_detached = true;
+	List	   *path = list_make1_oid(relid);
 
 	while (get_rel_relispartition(relid))
+	{
 		relid = get_partition_parent(relid, even_if_detached);
-	return relid;
+		path = lcons_oid(relid, path);
+	}
+	return path;
 }
 
 static bool
@@ -149,8 +154,8 @@ RequireTable(Oid relid)
  * table, 42P01 if there is none.
  *
  * Bulk calls on a partition must exclude writers that come through the root, so
- * the root is where the whole-table lock is taken. It is locked first, as
- * PostgreSQL's own commands do.
+ * the root is where the whole-table lock is taken. The tables between are locked
+ * on the way down, in the order of PostgreSQL's own commands.
  */
 Oid
 LockTargetTable(Oid relid, int nkeys)
@@ -160,19 +165,22 @@ LockTargetTable(Oid relid, int nkeys)
 
 	for (;;)
 	{
-		Oid			root = RootOf(relid);
+		List	   *path = PathFromRoot(relid);
+		Oid			root = linitial_oid(path);
 		LOCKMODE	mode = RowExclusiveLock;
+		ListCell   *cell;
 
 		if (nkeys > max_key_locks && MayLockWholeTable(root))
 			mode = WHOLE_TABLE_LOCK;
-		LockRelationOid(root, mode);
-		if (root != relid)
-			LockRelationOid(relid, RowExclusiveLock);
+		foreach(cell, path)
+			LockRelationOid(lfirst_oid(cell), lfirst_oid(cell) == root ? mode : RowExclusiveLock);
+
 		/* It may have been dropped, attached or detached while we waited. */
 		RequireTable(relid);
-		if (root == RootOf(relid))
+		if (equal(path, PathFromRoot(relid)))
 			return root;
-		UnlockRelationOid(root, mode);
+		foreach(cell, path)
+			UnlockRelationOid(lfirst_oid(cell), lfirst_oid(cell) == root ? mode : RowExclusiveLock);
 	}
 }
 
