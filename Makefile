@@ -6,6 +6,7 @@ MODULE_big = product_upsert
 OBJS = product_upsert.o \
 	src/access.o \
 	src/keylock.o \
+	src/payload.o \
 	src/result.o \
 	src/row.o \
 	src/store_spi.o \

@@ -11,6 +11,7 @@
 
 #include "src/compat.h"
 #include "src/keylock.h"
+#include "src/payload.h"
 #include "src/target.h"
 #include "src/upsert.h"
 

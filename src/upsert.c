@@ -19,6 +19,7 @@
 
 #include "access.h"
 #include "keylock.h"
+#include "payload.h"
 #include "result.h"
 #include "store.h"
 #include "upsert.h"
@@ -26,136 +27,21 @@
 /* "Precondition failed", as HTTP has it. Class 40 would be retried blindly. */
 #define ERRCODE_PRECONDITION_FAILED		MAKE_SQLSTATE('P', 'T', '4', '1', '2')
 
-int			unknown_fields = UNKNOWN_FIELDS_ERROR;
-
 /* Rows that this backend set out to create; tells whether a call had others inside it. */
 static uint64 rows_created = 0;
 
-/* A payload, and what becomes of it on the way. */
+/* What a call works with. */
 typedef struct Call
 {
 	MemoryContext context;
-	bool		is_array;
-	int			nrows;
-	Jsonb	  **objects;
-	Row		  **rows;
-	uint32	   *hashes;
-	Row		   *if_match;		/* NULL: no condition */
+	MemoryContext caller;
+	ErrorContextCallback describe;
 	Position	position;
-	Oid			root;			/* whose key locks count */
+	Payload		payload;
+	Oid			root;			/* of the table's partition tree: whose key locks count */
 	Relation	rel;
 	Target	   *target;
 } Call;
-
-/* Error context: what the error is about. */
-static void
-DescribePosition(void *arg)
-{
-	const Position *position = arg;
-
-	if (position->in_if_match && position->field)
-		errcontext("field \"%s\" of if_match", position->field);
-	else if (position->in_if_match)
-		errcontext("if_match");
-	else if (position->element >= 0 && position->field)
-		errcontext("field \"%s\" of payload element %d", position->field, position->element);
-	else if (position->element >= 0)
-		errcontext("payload element %d", position->element);
-	else if (position->field)
-		errcontext("field \"%s\" of the payload", position->field);
-}
-
-/* -- payload ------------------------------------------------------------------ */
-
-static void
-RejectPayload(const char *what)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("%s", what)));
-}
-
-static void
-ReadElements(Call *call, Jsonb *payload)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&payload->root);
-	JsonbIteratorToken token;
-	JsonbValue	element;
-
-	call->position.element = 0;
-	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-	{
-		if (token != WJB_ELEM)
-			continue;
-		if (element.type != jbvBinary || !JsonContainerIsObject(element.val.binary.data))
-			RejectPayload("payload element is not an object");
-		call->objects[call->position.element++] = JsonbValueToJsonb(&element);
-	}
-	call->position.element = -1;
-}
-
-/* The payload is an object, or an array of objects: 22023 otherwise. */
-static void
-ReadPayload(Call *call, Jsonb *payload)
-{
-	call->is_array = JB_ROOT_IS_ARRAY(payload) && !JB_ROOT_IS_SCALAR(payload);
-	if (!call->is_array && !JB_ROOT_IS_OBJECT(payload))
-		RejectPayload("payload must be an object or an array of objects");
-
-	call->nrows = call->is_array ? JB_ROOT_COUNT(payload) : 1;
-	call->objects = palloc0(call->nrows * sizeof(Jsonb *));
-	if (call->is_array)
-		ReadElements(call, payload);
-	else
-		call->objects[0] = payload;
-}
-
-/* -- rows --------------------------------------------------------------------- */
-
-static void
-ReadRows(Call *call)
-{
-	call->rows = palloc(call->nrows * sizeof(Row *));
-	call->hashes = palloc(call->nrows * sizeof(uint32));
-	for (int i = 0; i < call->nrows; i++)
-	{
-		if (call->is_array)
-			call->position.element = i;
-		call->rows[i] = RowFromJsonb(call->target, call->objects[i], unknown_fields,
-									 &call->position);
-		CompleteKey(call->target, call->rows[i]);
-		call->hashes[i] = HashKey(call->target, call->rows[i]);
-		if (call->is_array)
-			pfree(call->objects[i]);
-		CHECK_FOR_INTERRUPTS();
-	}
-	call->position.element = -1;
-}
-
-/* An unknown field is an error here in any case: ignored, it would be a condition that always holds. */
-static void
-ReadIfMatch(Call *call, Jsonb *if_match)
-{
-	if (if_match == NULL)
-		return;
-	if (call->is_array)
-		RejectPayload("if_match needs a payload that is a single object");
-	if (!JB_ROOT_IS_OBJECT(if_match))
-		RejectPayload("if_match must be an object");
-	call->position.in_if_match = true;
-	call->if_match = RowFromJsonb(call->target, if_match, UNKNOWN_FIELDS_ERROR, &call->position);
-	call->position.in_if_match = false;
-}
-
-static void
-CheckPrivileges(Call *call)
-{
-	Bitmapset  *given = NULL;
-
-	for (int i = 0; i < call->nrows; i++)
-		given = bms_add_members(given, call->rows[i]->given);
-	CheckMayUpsert(call->target, given);
-}
 
 /* -- find --------------------------------------------------------------------- */
 
@@ -450,22 +336,22 @@ CopyJsonb(const Jsonb *jsonb)
 
 /* Upserts the rows in the order given, so that a key that comes again sees what was written before. */
 static Jsonb **
-UpsertRows(Call *call)
+UpsertRows(Call *call, const Row *if_match)
 {
-	Jsonb	  **results = palloc(call->nrows * sizeof(Jsonb *));
+	Jsonb	  **results = palloc(call->payload.nrows * sizeof(Jsonb *));
 	MemoryContext row_context = AllocSetContextCreate(call->context, "product_upsert row",
 													  ALLOCSET_DEFAULT_SIZES);
 	Store	   *store = OpenSpiStore(call->target, call->rel);
 
-	for (int i = 0; i < call->nrows; i++)
+	for (int i = 0; i < call->payload.nrows; i++)
 	{
 		Outcome		outcome;
 		Jsonb	   *result;
 
-		if (call->is_array)
+		if (call->payload.is_array)
 			call->position.element = i;
 		MemoryContextSwitchTo(row_context);
-		UpsertRow(store, call->rows[i], call->if_match, &outcome);
+		UpsertRow(store, call->payload.rows[i], if_match, &outcome);
 		result = OutcomeToJsonb(call->target, &outcome);
 		MemoryContextSwitchTo(call->context);
 		results[i] = CopyJsonb(result);
@@ -498,60 +384,68 @@ OpenTable(Call *call, Oid relid, const char *function)
 		if (by_name)
 			relid = FindDefaultTable();
 		PreventIfReadOnly(relid, function);
-		call->root = LockTargetTable(relid, call->nrows);
+		call->root = LockTargetTable(relid, call->payload.nrows);
 	} while (by_name && relid != FindDefaultTable());
 	call->rel = table_open(relid, NoLock);
 }
 
-/* Makes rows of the payload; the caller goes on in call->context. */
+/* Locks the table and makes rows of the payload; the caller goes on in call->context. */
 static void
 BeginCall(Call *call, Oid relid, Jsonb *payload, const char *function)
 {
+	call->caller = CurrentMemoryContext;
 	call->context = AllocSetContextCreate(CurrentMemoryContext, "product_upsert call",
 										  ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(call->context);
-	ReadPayload(call, payload);
+
+	call->position = (Position) {.element = -1};
+	call->describe = (ErrorContextCallback)
+	{
+		.callback = DescribePosition,
+		.arg = &call->position,
+		.previous = error_context_stack,
+	};
+	error_context_stack = &call->describe;
+
+	ReadPayload(&call->payload, payload, &call->position);
 	OpenTable(call, relid, function);
 	call->target = AcquireTarget(call->rel);
-	ReadRows(call);
+	ReadRows(&call->payload, call->target, &call->position);
 }
 
 /* The lock on the table stays until the transaction ends. */
 static void
 EndCall(Call *call)
 {
+	error_context_stack = call->describe.previous;
 	table_close(call->rel, NoLock);
+	MemoryContextSwitchTo(call->caller);
 	MemoryContextDelete(call->context);
 }
 
 /*
  * Upserts the payload, an object or an array of objects, into the table (or
- * DEFAULT_TABLE) and returns the result object, or an array of them in the same order. if_match may
- * be NULL. All or nothing: an error leaves no row behind.
+ * DEFAULT_TABLE) and returns the result object, or an array of them in the same
+ * order. if_match may be NULL. All or nothing: an error leaves no row behind.
  */
 Jsonb *
 UpsertPayload(Oid relid, Jsonb *payload, Jsonb *if_match)
 {
-	Call		call = {.position.element = -1};
-	MemoryContext caller = CurrentMemoryContext;
-	ErrorContextCallback describe = {
-		.callback = DescribePosition,
-		.arg = &call.position,
-		.previous = error_context_stack,
-	};
+	Call		call = {0};
+	Row		   *condition;
 	Jsonb	  **results;
 	Jsonb	   *result;
 
-	error_context_stack = &describe;
 	BeginCall(&call, relid, payload, "product_upsert()");
-	ReadIfMatch(&call, if_match);
-	CheckPrivileges(&call);
-	LockKeys(call.root, call.hashes, call.nrows);
-	results = UpsertRows(&call);
-	error_context_stack = describe.previous;
+	condition = ReadIfMatch(&call.payload, if_match, call.target, &call.position);
+	CheckMayUpsert(call.target, GivenColumns(&call.payload));
+	LockKeys(call.root, call.payload.hashes, call.payload.nrows);
+	results = UpsertRows(&call, condition);
 
-	MemoryContextSwitchTo(caller);
-	result = call.is_array ? ArrayOfResults(results, call.nrows) : CopyJsonb(results[0]);
+	MemoryContextSwitchTo(call.caller);
+	result = call.payload.is_array
+		? ArrayOfResults(results, call.payload.nrows)
+		: CopyJsonb(results[0]);
 	EndCall(&call);
 	return result;
 }
@@ -560,19 +454,9 @@ UpsertPayload(Oid relid, Jsonb *payload, Jsonb *if_match)
 void
 LockPayload(Oid relid, Jsonb *payload)
 {
-	Call		call = {.position.element = -1};
-	MemoryContext caller = CurrentMemoryContext;
-	ErrorContextCallback describe = {
-		.callback = DescribePosition,
-		.arg = &call.position,
-		.previous = error_context_stack,
-	};
+	Call		call = {0};
 
-	error_context_stack = &describe;
 	BeginCall(&call, relid, payload, "product_upsert_lock()");
-	LockKeys(call.root, call.hashes, call.nrows);
-	error_context_stack = describe.previous;
-
-	MemoryContextSwitchTo(caller);
+	LockKeys(call.root, call.payload.hashes, call.payload.nrows);
 	EndCall(&call);
 }

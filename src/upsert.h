@@ -5,9 +5,9 @@
 #ifndef PRODUCT_UPSERT_UPSERT_H
 #define PRODUCT_UPSERT_UPSERT_H
 
-#include "row.h"
+#include "postgres.h"
 
-extern int	unknown_fields;		/* setting product_upsert.unknown_fields */
+#include "utils/jsonb.h"
 
 /* As a relation's OID: the table that product_upsert.table names. */
 #define DEFAULT_TABLE	InvalidOid

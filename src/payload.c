@@ -1,0 +1,126 @@
+/*
+ * payload.c
+ *		From the jsonb arguments of a call to rows with a key.
+ *
+ * All of it lives in the memory context that is current, that of the call.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "payload.h"
+
+int			unknown_fields = UNKNOWN_FIELDS_ERROR;
+
+static void
+Reject(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s", what)));
+}
+
+static void
+ReadElements(Payload *payload, Jsonb *argument, Position *position)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&argument->root);
+	JsonbIteratorToken token;
+	JsonbValue	element;
+
+	position->element = 0;
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		if (element.type != jbvBinary || !JsonContainerIsObject(element.val.binary.data))
+			Reject("payload element is not an object");
+		payload->objects[position->element++] = JsonbValueToJsonb(&element);
+	}
+	position->element = -1;
+}
+
+/* The payload is an object, or an array of objects: 22023 otherwise. */
+void
+ReadPayload(Payload *payload, Jsonb *argument, Position *position)
+{
+	payload->is_array = JB_ROOT_IS_ARRAY(argument) && !JB_ROOT_IS_SCALAR(argument);
+	if (!payload->is_array && !JB_ROOT_IS_OBJECT(argument))
+		Reject("payload must be an object or an array of objects");
+
+	payload->nrows = payload->is_array ? JB_ROOT_COUNT(argument) : 1;
+	payload->objects = palloc0(payload->nrows * sizeof(Jsonb *));
+	if (payload->is_array)
+		ReadElements(payload, argument, position);
+	else
+		payload->objects[0] = argument;
+}
+
+/* Makes a row with its whole key, and the key's hash, of every object. */
+void
+ReadRows(Payload *payload, Target *target, Position *position)
+{
+	payload->rows = palloc(payload->nrows * sizeof(Row *));
+	payload->hashes = palloc(payload->nrows * sizeof(uint32));
+	for (int i = 0; i < payload->nrows; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (payload->is_array)
+			position->element = i;
+		payload->rows[i] = RowFromJsonb(target, payload->objects[i], unknown_fields, position);
+		CompleteKey(target, payload->rows[i]);
+		payload->hashes[i] = HashKey(target, payload->rows[i]);
+		if (payload->is_array)
+			pfree(payload->objects[i]);
+	}
+	position->element = -1;
+}
+
+/*
+ * Makes a row of if_match; NULL stays NULL. An unknown field is an error here in
+ * any case: ignored, it would be a condition that always holds.
+ */
+Row *
+ReadIfMatch(const Payload *payload, Jsonb *argument, const Target *target, Position *position)
+{
+	Row		   *row;
+
+	if (argument == NULL)
+		return NULL;
+	if (payload->is_array)
+		Reject("if_match needs a payload that is a single object");
+	if (!JB_ROOT_IS_OBJECT(argument))
+		Reject("if_match must be an object");
+	position->in_if_match = true;
+	row = RowFromJsonb(target, argument, UNKNOWN_FIELDS_ERROR, position);
+	position->in_if_match = false;
+	return row;
+}
+
+/* Returns the columns that any of the rows gives. */
+Bitmapset *
+GivenColumns(const Payload *payload)
+{
+	Bitmapset  *given = NULL;
+
+	for (int i = 0; i < payload->nrows; i++)
+		given = bms_add_members(given, payload->rows[i]->given);
+	return given;
+}
+
+/* Error context callback: what in the arguments the error is about. */
+void
+DescribePosition(void *arg)
+{
+	const Position *position = arg;
+
+	if (position->in_if_match && position->field)
+		errcontext("field \"%s\" of if_match", position->field);
+	else if (position->in_if_match)
+		errcontext("if_match");
+	else if (position->element >= 0 && position->field)
+		errcontext("field \"%s\" of payload element %d", position->field, position->element);
+	else if (position->element >= 0)
+		errcontext("payload element %d", position->element);
+	else if (position->field)
+		errcontext("field \"%s\" of the payload", position->field);
+}
