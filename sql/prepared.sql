@@ -1,0 +1,41 @@
+-- A prepared transaction holds its key locks until it is committed, and the view tells its name.
+-- (prepared_1.out is for a server that allows no prepared transactions.)
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS product_upsert;
+CREATE SCHEMA pu_prepared;
+SET search_path = pu_prepared, public;
+\pset format unaligned
+\pset tuples_only on
+
+SELECT current_setting('max_prepared_transactions')::int = 0 AS off \gset
+\if :off
+DROP SCHEMA pu_prepared CASCADE;
+\quit
+\endif
+
+CREATE TABLE product (brand text, serial text, manufacturer text, stock int);
+CREATE INDEX ON product (brand, serial, manufacturer);
+\set payload '{"brand": "a", "serial": "1", "manufacturer": "m", "stock": 1}'
+
+BEGIN;
+SELECT product_upsert(:'payload') ->> 'action';
+SAVEPOINT s;
+SELECT product_upsert('{"brand": "a", "serial": "2", "manufacturer": "m"}') ->> 'action';
+PREPARE TRANSACTION 'regress pu 1';
+-- A second one has its own name.
+BEGIN;
+SELECT product_upsert('{"brand": "a", "serial": "3", "manufacturer": "m"}') ->> 'action';
+PREPARE TRANSACTION 'regress pu 2';
+SELECT target, role, pid, prepared_transaction, usename, duration >= '0' AS duration, query
+  FROM product_upsert_locks ORDER BY prepared_transaction;
+SET lock_timeout = '10ms';
+SELECT product_upsert(:'payload');
+\echo :SQLSTATE
+SELECT product_upsert('{"brand": "a", "serial": "4", "manufacturer": "m"}') ->> 'action';
+COMMIT PREPARED 'regress pu 1';
+SELECT product_upsert(:'payload') ->> 'action';
+ROLLBACK PREPARED 'regress pu 2';
+SELECT count(*) FROM product_upsert_locks;
+SELECT * FROM product ORDER BY serial;
+
+DROP SCHEMA pu_prepared CASCADE;
