@@ -46,6 +46,25 @@ CREATE TABLE by_price (brand text, serial text, manufacturer text, price int) PA
 CREATE TABLE by_price_1 PARTITION OF by_price FOR VALUES FROM (0) TO (2);
 CREATE TABLE by_price_2 PARTITION OF by_price FOR VALUES FROM (2) TO (10);
 CREATE INDEX ON by_price (brand, serial, manufacturer);
+-- Where the key tells the partition, the others are left alone: they are not locked, and may be foreign.
+CREATE TABLE shelf (brand text, serial text, manufacturer text, price int) PARTITION BY LIST (brand);
+CREATE SERVER shelf_server FOREIGN DATA WRAPPER file_fdw;
+CREATE INDEX ON shelf (brand, serial, manufacturer);
+\set ECHO none
+SELECT format('CREATE TABLE shelf_%s PARTITION OF shelf FOR VALUES IN (%1$L)', n) FROM generate_series(1, 9) AS n \gexec
+\set ECHO all
+CREATE TABLE shelf_null PARTITION OF shelf FOR VALUES IN (NULL);
+CREATE FOREIGN TABLE shelf_away PARTITION OF shelf FOR VALUES IN ('away') SERVER shelf_server OPTIONS (filename '/nowhere');
+SET plan_cache_mode = force_custom_plan;
+BEGIN;
+SELECT product_upsert('shelf', jsonb_build_object('brand', '7', 'serial', 1, 'manufacturer', NULL, 'price', price)) ->> 'action'
+  FROM generate_series(1, 3) AS price;
+SELECT DISTINCT relation::regclass FROM pg_locks WHERE relation::regclass::text ~ '^shelf[a-z_0-9]*$' AND relation::regclass::text !~ 'idx' ORDER BY 1;
+COMMIT;
+RESET plan_cache_mode;
+SELECT product_upsert('shelf', jsonb_build_object('brand', NULL, 'serial', 1, 'manufacturer', 'm', 'price', price)) ->> 'action'
+  FROM generate_series(1, 2) AS price;
+SELECT * FROM shelf WHERE brand IS NULL OR brand = '7' ORDER BY brand;
 -- A row moves to another partition as its price changes, and is no second row.
 SELECT try('by_price');
 SELECT tableoid::regclass, * FROM by_price ORDER BY 2, 3, 4;
@@ -270,6 +289,28 @@ SELECT product_upsert('watched', '{"brand": "a", "serial": "1", "manufacturer": 
 -- Triggers for columns fire when the column is set.
 CREATE TRIGGER e BEFORE UPDATE OF brand ON watched FOR EACH STATEMENT EXECUTE FUNCTION watch();
 SELECT product_upsert('watched', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 3}') ->> 'action';
+
+-- The result is the row as it is after AFTER triggers, even those that alter it once more.
+CREATE TABLE touched (LIKE plain INCLUDING ALL);
+ALTER TABLE touched ADD COLUMN touches int DEFAULT 0;
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE touched SET touches = touches + 1 WHERE serial = NEW.serial AND pg_trigger_depth() = 1;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER touch AFTER INSERT OR UPDATE ON touched FOR EACH ROW EXECUTE FUNCTION touch();
+SELECT product_upsert('touched', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 1}');
+SELECT product_upsert('touched', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 2}');
+TABLE touched;
+-- A row that such a trigger takes away, as from a queue, was created all the same.
+CREATE FUNCTION consume() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM touched WHERE serial = NEW.serial;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER touch_and_go AFTER INSERT ON touched FOR EACH ROW EXECUTE FUNCTION consume();
+SELECT product_upsert('touched', '{"brand": "a", "serial": "2", "manufacturer": "m", "price": 1}');
+TABLE touched;
 
 -- rules beside the write
 CREATE TABLE ruled (LIKE plain INCLUDING ALL);

@@ -41,11 +41,11 @@
 typedef enum StatementKind
 {
 	FIND,						/* columns: those of the key that are NULL */
-	SEE,						/* can the caller see the row at a place? */
-	SEE_TO_UPDATE,				/* could the caller update it? */
+	SEE,						/* can the caller see the row at a place? columns: as for FIND */
+	SEE_TO_UPDATE,				/* could the caller update it? columns: as for FIND */
 	INSERT,						/* columns: those given */
 	INSERT_OR_YIELD,			/* the same, unless a unique index has the key */
-	UPDATE,						/* columns: those to set */
+	UPDATE,						/* columns: those to set, and as for FIND: none is both */
 } StatementKind;
 
 typedef struct Statement
@@ -104,10 +104,30 @@ AddParameter(Parameters *parameters, Oid type, Datum value, bool isnull)
 }
 
 static void
-AddColumnParameter(Parameters *parameters, const Target *target, const Row *row, AttrNumber attnum)
+AddColumnParameter(Parameters *parameters, const Target *target, AttrNumber attnum,
+				   const Datum *values, const bool *isnull)
 {
 	AddParameter(parameters, TupleDescAttr(target->desc, attnum - 1)->atttypid,
-				 row->values[attnum - 1], row->isnull[attnum - 1]);
+				 values[attnum - 1], isnull[attnum - 1]);
+}
+
+/* Adds the key's values, but for NULLs, which are part of the statement; returns their columns. */
+static Bitmapset *
+AddKeyParameters(Parameters *parameters, const Target *target, const Datum *values,
+				 const bool *isnull)
+{
+	Bitmapset  *null_columns = NULL;
+
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		AttrNumber	attnum = target->keys[i].column->attnum;
+
+		if (isnull[attnum - 1])
+			null_columns = bms_add_member(null_columns, attnum);
+		else
+			AddColumnParameter(parameters, target, attnum, values, isnull);
+	}
+	return null_columns;
 }
 
 static const char *
@@ -298,45 +318,61 @@ AppendKeyMatch(StringInfo sql, const StatementCache *cache, const KeyColumn *key
 	ReleaseSysCache(tuple);
 }
 
-/* SELECT r.tableoid, r.ctid, r FROM table r WHERE r.brand = $1 AND r.serial IS NOT DISTINCT FROM NULL ... */
+/* r.brand = $1 AND r.serial IS NOT DISTINCT FROM NULL ..., the parameters starting there */
 static void
-WriteFind(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns)
+WriteKeyMatch(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns,
+			  int parameter)
 {
 	const Target *target = cache->target;
-	int			parameter = 0;
 
-	appendStringInfo(sql, "SELECT %s.tableoid, %s.ctid, %s FROM %s %s WHERE ",
-					 cache->alias, cache->alias, cache->alias, cache->table, cache->alias);
 	for (int i = 0; i < target->nkeys; i++)
 	{
 		const KeyColumn *key = &target->keys[i];
 
 		if (i > 0)
 			appendStringInfoString(sql, " AND ");
+		/* IS NULL would hold for a composite value of NULLs too. */
 		if (bms_is_member(key->column->attnum, null_columns))
-			/* IS NULL would hold for a composite value of NULLs too. */
 			appendStringInfo(sql, "%s.%s IS NOT DISTINCT FROM NULL", cache->alias,
 							 quote_identifier(key->column->name));
 		else
-			AppendKeyMatch(sql, cache, key, ++parameter);
+			AppendKeyMatch(sql, cache, key, parameter++);
 	}
 }
 
-/* ... WHERE r.ctid = $1 AND r.tableoid = $2 */
+/* SELECT r.tableoid, r.ctid, r FROM table r WHERE key */
 static void
-WritePlace(StringInfo sql, const StatementCache *cache)
+WriteFind(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns)
+{
+	appendStringInfo(sql, "SELECT %s.tableoid, %s.ctid, %s FROM %s %s WHERE ",
+					 cache->alias, cache->alias, cache->alias, cache->table, cache->alias);
+	WriteKeyMatch(sql, cache, null_columns, 1);
+}
+
+/*
+ * ... WHERE r.ctid = $1 AND r.tableoid = $2 [AND key]
+ *
+ * That is one row. The key lets PostgreSQL leave out partitions, if it says
+ * anything about them.
+ */
+static void
+WritePlace(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns)
 {
 	appendStringInfo(sql, " WHERE %s.ctid OPERATOR(pg_catalog.=) $1"
 					 " AND %s.tableoid OPERATOR(pg_catalog.=) $2",
 					 cache->alias, cache->alias);
+	if (!cache->target->partitioned)
+		return;
+	appendStringInfoString(sql, " AND ");
+	WriteKeyMatch(sql, cache, null_columns, 3);
 }
 
 /* SELECT FROM table r WHERE place [FOR NO KEY UPDATE] */
 static void
-WriteSee(StringInfo sql, const StatementCache *cache, bool to_update)
+WriteSee(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns, bool to_update)
 {
 	appendStringInfo(sql, "SELECT FROM %s %s", cache->table, cache->alias);
-	WritePlace(sql, cache);
+	WritePlace(sql, cache, null_columns);
 	if (to_update)
 		appendStringInfoString(sql, " FOR NO KEY UPDATE");
 }
@@ -368,26 +404,29 @@ WriteInsert(StringInfo sql, const StatementCache *cache, const Bitmapset *column
 	WriteReturning(sql, cache);
 }
 
-/* UPDATE table AS r SET price = $3, ... WHERE place RETURNING ... */
+/* UPDATE table AS r SET price = $n, ... WHERE place RETURNING ...; the place's parameters come first */
 static void
-WriteUpdate(StringInfo sql, const StatementCache *cache, const Bitmapset *columns)
+WriteUpdate(StringInfo sql, const StatementCache *cache, const Bitmapset *columns, int parameter)
 {
+	Bitmapset  *set = bms_difference(columns, cache->target->key_columns);
+	const char *separator = "";
 	int			attnum = -1;
-	int			parameter = 3;
 
+	parameter -= bms_num_members(set);
 	appendStringInfo(sql, "UPDATE %s AS %s SET ", cache->table, cache->alias);
-	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+	while ((attnum = bms_next_member(set, attnum)) >= 0)
 	{
-		appendStringInfo(sql, "%s%s = $%d", parameter > 3 ? ", " : "",
-						 ColumnName(cache->target, attnum), parameter);
-		parameter++;
+		appendStringInfo(sql, "%s%s = $%d", separator, ColumnName(cache->target, attnum),
+						 ++parameter);
+		separator = ", ";
 	}
-	WritePlace(sql, cache);
+	WritePlace(sql, cache, bms_intersect(columns, cache->target->key_columns));
 	WriteReturning(sql, cache);
 }
 
 static char *
-WriteStatement(const StatementCache *cache, StatementKind kind, const Bitmapset *columns)
+WriteStatement(const StatementCache *cache, StatementKind kind, const Bitmapset *columns,
+			   int nparameters)
 {
 	StringInfoData sql;
 
@@ -399,14 +438,14 @@ WriteStatement(const StatementCache *cache, StatementKind kind, const Bitmapset 
 			break;
 		case SEE:
 		case SEE_TO_UPDATE:
-			WriteSee(&sql, cache, kind == SEE_TO_UPDATE);
+			WriteSee(&sql, cache, columns, kind == SEE_TO_UPDATE);
 			break;
 		case INSERT:
 		case INSERT_OR_YIELD:
 			WriteInsert(&sql, cache, columns, kind == INSERT_OR_YIELD);
 			break;
 		case UPDATE:
-			WriteUpdate(&sql, cache, columns);
+			WriteUpdate(&sql, cache, columns, nparameters);
 			break;
 	}
 	return sql.data;
@@ -445,7 +484,8 @@ Execute(Store *store, StatementKind kind, const Bitmapset *columns, const Parame
 	int			result;
 
 	if (statement == NULL)
-		statement = KeepStatement(cache, kind, columns, WriteStatement(cache, kind, columns), parameters);
+		statement = KeepStatement(cache, kind, columns,
+								  WriteStatement(cache, kind, columns, parameters->n), parameters);
 	result = SPI_execute_snapshot(statement->plan, parameters->values, parameters->nulls,
 								  snapshot, InvalidSnapshot, read_only, fire_triggers, max_rows);
 	MemoryContextSwitchTo(caller);
@@ -492,13 +532,17 @@ ReadRow(const Target *target, StoredRow *stored)
 	heap_deform_tuple(&row, target->desc, stored->values, stored->isnull);
 }
 
+/* Returns the parameters of a place, with room for more, and the key's NULL columns. */
 static Parameters
-PlaceParameters(const StoredRow *found, int more)
+PlaceParameters(const Target *target, const StoredRow *found, Bitmapset **null_columns)
 {
-	Parameters	parameters = MakeParameters(2 + more);
+	Parameters	parameters = MakeParameters(2 + target->nkeys + target->ncolumns);
 
 	AddParameter(&parameters, TIDOID, PointerGetDatum(&found->tid), false);
 	AddParameter(&parameters, OIDOID, ObjectIdGetDatum(found->tableoid), false);
+	*null_columns = NULL;
+	if (target->partitioned)
+		*null_columns = AddKeyParameters(&parameters, target, found->values, found->isnull);
 	return parameters;
 }
 
@@ -506,8 +550,9 @@ PlaceParameters(const StoredRow *found, int more)
 static bool
 CallerSees(Store *store, StatementKind kind, const StoredRow *found, Snapshot snapshot)
 {
-	Parameters	parameters = PlaceParameters(found, 0);
-	bool		sees = Execute(store, kind, NULL, &parameters, snapshot, 1) > 0;
+	Bitmapset  *null_columns;
+	Parameters	parameters = PlaceParameters(store->target, found, &null_columns);
+	bool		sees = Execute(store, kind, null_columns, &parameters, snapshot, 1) > 0;
 
 	SPI_freetuptable(SPI_tuptable);
 	return sees;
@@ -529,18 +574,8 @@ SpiFind(Store *store, const Row *row, Snapshot snapshot, StoredRow *found)
 	SpiStore   *spi = (SpiStore *) store;
 	Target	   *target = store->target;
 	Parameters	parameters = MakeParameters(target->nkeys);
-	Bitmapset  *null_columns = NULL;
+	Bitmapset  *null_columns = AddKeyParameters(&parameters, target, row->values, row->isnull);
 	int			nfound;
-
-	for (int i = 0; i < target->nkeys; i++)
-	{
-		AttrNumber	attnum = target->keys[i].column->attnum;
-
-		if (row->isnull[attnum - 1])
-			null_columns = bms_add_member(null_columns, attnum);
-		else
-			AddColumnParameter(&parameters, target, row, attnum);
-	}
 
 	nfound = ExecuteAsOwner(store, FIND, null_columns, &parameters, snapshot, 2);
 	if (nfound > 0 && found)
@@ -561,7 +596,7 @@ SpiInsert(Store *store, const Row *row, bool yield_to_unique_index, StoredRow *s
 	bool		inserted;
 
 	while ((attnum = bms_next_member(row->given, attnum)) >= 0)
-		AddColumnParameter(&parameters, target, row, attnum);
+		AddColumnParameter(&parameters, target, attnum, row->values, row->isnull);
 
 	inserted = Execute(store, yield_to_unique_index ? INSERT_OR_YIELD : INSERT, row->given,
 					   &parameters, InvalidSnapshot, 0) > 0;
@@ -643,7 +678,8 @@ SpiUpdate(Store *store, const Row *row, const Bitmapset *columns, const StoredRo
 {
 	SpiStore   *spi = (SpiStore *) store;
 	Target	   *target = store->target;
-	Parameters	parameters = PlaceParameters(found, target->ncolumns);
+	Bitmapset  *null_columns;
+	Parameters	parameters = PlaceParameters(target, found, &null_columns);
 	int			attnum = -1;
 	bool		updated;
 
@@ -651,8 +687,9 @@ SpiUpdate(Store *store, const Row *row, const Bitmapset *columns, const StoredRo
 		return UPDATE_ROW_IS_GONE;
 
 	while ((attnum = bms_next_member(columns, attnum)) >= 0)
-		AddColumnParameter(&parameters, target, row, attnum);
-	updated = Execute(store, UPDATE, columns, &parameters, InvalidSnapshot, 0) > 0;
+		AddColumnParameter(&parameters, target, attnum, row->values, row->isnull);
+	updated = Execute(store, UPDATE, bms_union(columns, null_columns), &parameters,
+					  InvalidSnapshot, 0) > 0;
 	if (updated)
 		ReadRow(target, stored);
 	SPI_freetuptable(SPI_tuptable);

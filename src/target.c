@@ -16,6 +16,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "nodes/makefuncs.h"
@@ -423,6 +424,20 @@ BuildIndexes(Target *target, Relation rel)
 	return serves_lookup;
 }
 
+/* Those of a foreign key do not count: they leave the table's own rows alone, or refuse. */
+static bool
+HasAfterTriggers(Relation rel)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		if (TRIGGER_FOR_AFTER(triggers->triggers[i].tgtype) && !triggers->triggers[i].tgisinternal)
+			return true;
+	}
+	return false;
+}
+
 static void
 WarnOfMissingIndex(const Target *target, Relation rel)
 {
@@ -453,6 +468,8 @@ BuildTarget(Relation rel, bool *has_lookup_index)
 	BuildColumns(target);
 	BuildKey(target, rel);
 	*has_lookup_index = BuildIndexes(target, rel);
+	target->partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	target->has_after_triggers = HasAfterTriggers(rel);
 	PreparePolymorphicCall(&target->to_jsonb, F_TO_JSONB, rel->rd_rel->reltype);
 
 	MemoryContextSwitchTo(caller);

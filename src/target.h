@@ -53,6 +53,8 @@ typedef struct Target
 	Bitmapset  *key_columns;
 	Bitmapset  *read_only_columns;	/* generated, and GENERATED ALWAYS AS IDENTITY */
 	bool		key_is_unique;	/* a unique index on exactly the key can arbitrate */
+	bool		partitioned;
+	bool		has_after_triggers; /* they may alter a row after it was written */
 
 	FmgrInfo	to_jsonb;		/* to_jsonb() of a row of this table */
 

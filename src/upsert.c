@@ -178,18 +178,30 @@ CheckKeyKept(const Store *store, const Row *row, const StoredRow *stored)
 }
 
 /*
- * The lock does not keep out a call that a trigger of ours made: if there were
- * such calls while the row was inserted, one may have created the same key.
+ * What triggers did once the row was written is not in what the write returned: an
+ * AFTER trigger may have altered the row, and a call that a trigger made, which the
+ * lock does not keep out, may have created the key as well. Looks again where that
+ * can be. A row that a trigger has taken away again stays as it was written.
  */
 static void
-CheckCreatedOnce(Store *store, const Row *row)
+SeeTriggersWork(Store *store, const Row *row, uint64 created_before, StoredRow *stored)
 {
-	if (store->methods->find(store, row, GetActiveSnapshot(), NULL) > 1)
+	StoredRow	current;
+	int			ncurrent;
+
+	CheckKeyKept(store, row, stored);
+	if (!store->target->has_after_triggers && rows_created == created_before)
+		return;
+
+	ncurrent = store->methods->find(store, row, GetActiveSnapshot(), &current);
+	if (ncurrent > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 				 errmsg("a trigger of table \"%s\" created a row with the key of the row being created",
 						store->target->name),
 				 errtable(store->rel)));
+	if (ncurrent == 1)
+		*stored = current;
 }
 
 /*
@@ -253,9 +265,7 @@ Create(Store *store, const Row *row, bool in_doubt, Outcome *outcome)
 	outcome->action = ACTION_SKIPPED;
 	if (inserted)
 	{
-		CheckKeyKept(store, row, &outcome->product);
-		if (rows_created != created_before)
-			CheckCreatedOnce(store, row);
+		SeeTriggersWork(store, row, created_before, &outcome->product);
 		outcome->action = ACTION_CREATED;
 	}
 	return inserted || !(yields || refused);
@@ -266,6 +276,7 @@ static bool
 Update(Store *store, const Row *row, const StoredRow *found, Outcome *outcome)
 {
 	Bitmapset  *columns = ColumnsToSet(store, row, found);
+	uint64		created_before = rows_created;
 
 	outcome->product = *found;
 	outcome->action = ACTION_UNCHANGED;
@@ -275,7 +286,7 @@ Update(Store *store, const Row *row, const StoredRow *found, Outcome *outcome)
 	switch (store->methods->update(store, row, columns, found, &outcome->product))
 	{
 		case UPDATE_DONE:
-			CheckKeyKept(store, row, &outcome->product);
+			SeeTriggersWork(store, row, created_before, &outcome->product);
 			outcome->action = ACTION_UPDATED;
 			outcome->previous = *found;
 			return true;
