@@ -304,10 +304,11 @@ SET plan_cache_mode = force_generic_plan;
 SELECT product_upsert(payload(50, 7)) ->> 'action';
 RESET plan_cache_mode;
 -- A parallel plan where PostgreSQL can: our function keeps to the leader.
-SET force_parallel_mode = on;
+SELECT name AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+SELECT set_config(:'parallel', 'on', false);
 SELECT product_upsert(payload(50, 8)) ->> 'action';
 SELECT sum(stock) FROM (SELECT (product_upsert(payload(serial::int, 9)) -> 'product' ->> 'stock')::int AS stock FROM product WHERE serial IN ('50', '51')) AS s;
-RESET force_parallel_mode;
+SELECT set_config(:'parallel', 'off', false);
 -- What the session calls dates and numbers
 SET datestyle = 'German';
 SET intervalstyle = 'iso_8601';

@@ -14,7 +14,8 @@ SELECT superuser, trusted, relocatable, requires FROM pg_available_extension_ver
 CREATE VIEW pu_objects AS
 SELECT classid, objid, pg_describe_object(classid, objid, 0) AS object
   FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
-   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'product_upsert');
+   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'product_upsert')
+   AND classid <> 'pg_type'::regclass; -- those of the view, which not every version lists
 SELECT object FROM pu_objects ORDER BY object COLLATE "C";
 SELECT object FROM pu_objects WHERE classid IN ('pg_proc'::regclass, 'pg_class'::regclass) AND obj_description(objid, classid::regclass::name) IS NULL;
 SELECT obj_description(oid, 'pg_extension') IS NOT NULL FROM pg_extension WHERE extname = 'product_upsert';

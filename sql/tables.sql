@@ -73,7 +73,8 @@ SELECT product_upsert('by_price', '{"brand": "a", "serial": "1", "manufacturer":
 SELECT product_upsert('by_price', '{"brand": "a", "serial": "9", "manufacturer": "m"}');
 \echo :SQLSTATE
 
-CREATE TABLE by_day (id bigint GENERATED ALWAYS AS IDENTITY, brand text, serial text, manufacturer text, price int, day date DEFAULT '2024-01-01') PARTITION BY RANGE (day);
+CREATE SEQUENCE by_day_id;
+CREATE TABLE by_day (id bigint DEFAULT nextval('by_day_id'), brand text, serial text, manufacturer text, price int, day date DEFAULT '2024-01-01') PARTITION BY RANGE (day);
 CREATE TABLE by_day_2024 PARTITION OF by_day FOR VALUES FROM ('2024-01-01') TO ('2025-01-01') PARTITION BY HASH (id);
 CREATE TABLE by_day_2024_0 PARTITION OF by_day_2024 FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE by_day_2024_1 PARTITION OF by_day_2024 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
