@@ -20,11 +20,11 @@
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
 #include "access.h"
 #include "compat.h"
 #include "keylock.h"
+#include "target.h"
 
 /*
  * Conflicts with every writer and with no reader. Every upsert holds
@@ -135,23 +135,13 @@ WithinBudget(int nkeys)
 	return nkeys <= max_key_locks - held.total;
 }
 
-static void
-RequireTable(Oid relid)
-{
-	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
-}
-
 /*
  * Locks the table for a call that will write nkeys keys, before anything else is
  * done, and returns the root of its partition tree. RowExclusiveLock is what any
  * writer takes. A batch that alone is beyond the budget of key locks takes the
  * whole table instead. It does so now, while it holds no key of this call that
  * others may wait for; a transaction that wrote to the table before can still
- * deadlock with another that did. Raises 42501 for who may not write to the
- * table, 42P01 if there is none.
+ * deadlock with another that did. Raises 42P01 if the table is dropped meanwhile.
  *
  * Bulk calls on a partition must exclude writers that come through the root, so
  * the root is where the whole-table lock is taken. The tables between are locked
@@ -160,9 +150,6 @@ RequireTable(Oid relid)
 Oid
 LockTargetTable(Oid relid, int nkeys)
 {
-	RequireTable(relid);
-	CheckMayLock(relid);
-
 	for (;;)
 	{
 		List	   *path = PathFromRoot(relid);

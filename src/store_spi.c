@@ -27,8 +27,10 @@
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -250,9 +252,11 @@ KeepStatement(StatementCache *cache, StatementKind kind, const Bitmapset *column
 	SPIPlanPtr	prepared;
 
 	ereport(DEBUG1, (errmsg_internal("product_upsert prepares: %s", sql)));
-	prepared = SPI_prepare(sql, parameters->n, parameters->types);
+	/* The values make no difference to the plan, unless they tell which partitions matter. */
+	prepared = SPI_prepare_cursor(sql, parameters->n, parameters->types,
+								  cache->target->partitioned ? 0 : CURSOR_OPT_GENERIC_PLAN);
 	if (prepared == NULL)
-		elog(ERROR, "SPI_prepare returned %s for %s", SPI_result_code_string(SPI_result), sql);
+		elog(ERROR, "SPI_prepare_cursor returned %s for %s", SPI_result_code_string(SPI_result), sql);
 
 	if (cache->nstatements >= MAX_STATEMENTS && IsOnlyUser(cache))
 		RemoveStatement(cache, dlist_tail_element(Statement, node, &cache->statements));
@@ -468,6 +472,29 @@ CheckStatementTarget(const Statement *statement, const Target *target)
 }
 
 /*
+ * The plan that looks up the key is made when the table may still be small, and kept
+ * as it grows: so it is to use an index if one serves. Returns the level at which the
+ * planner's settings are changed, or 0 if there is nothing to plan.
+ */
+static int
+PreferIndex(const Statement *statement, const Target *target)
+{
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(statement->plan));
+	int			level;
+
+	if (statement->kind != FIND || !target->has_lookup_index ||
+		(!target->partitioned && source->is_valid && source->gplan && source->gplan->is_valid))
+		return 0;
+	level = NewGUCNestLevel();
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	/* Where a sequential scan is the only way all the same, its cost now seems to be worth that. */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+/*
  * Runs a statement and leaves its rows in SPI_tuptable, at most max_rows of them
  * (0: all). Without a snapshot it takes a new one. Comes back in the caller's
  * memory context.
@@ -481,13 +508,17 @@ Execute(Store *store, StatementKind kind, const Bitmapset *columns, const Parame
 	MemoryContext caller = CurrentMemoryContext;
 	StatementCache *cache = store->target->statements;
 	Statement  *statement = FetchStatement(cache, kind, columns);
+	int			planner_settings;
 	int			result;
 
 	if (statement == NULL)
 		statement = KeepStatement(cache, kind, columns,
 								  WriteStatement(cache, kind, columns, parameters->n), parameters);
+	planner_settings = PreferIndex(statement, store->target);
 	result = SPI_execute_snapshot(statement->plan, parameters->values, parameters->nulls,
 								  snapshot, InvalidSnapshot, read_only, fire_triggers, max_rows);
+	if (planner_settings != 0)
+		AtEOXact_GUC(false, planner_settings);
 	MemoryContextSwitchTo(caller);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_snapshot returned %s", SPI_result_code_string(result));

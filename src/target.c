@@ -402,26 +402,23 @@ HasWriteRules(Relation rel)
 	return false;
 }
 
-/* Looks at the table's indexes; returns whether one serves to look the key up. */
-static bool
+static void
 BuildIndexes(Target *target, Relation rel)
 {
 	List	   *indexes = RelationGetIndexList(rel);
 	ListCell   *cell;
-	bool		serves_lookup = false;
 
 	foreach(cell, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 
 		if (ServesLookup(target, index))
-			serves_lookup = true;
+			target->has_lookup_index = true;
 		if (IsUniqueOnKey(target, index) && !HasWriteRules(rel))
 			target->key_is_unique = true;
 		index_close(index, AccessShareLock);
 	}
 	list_free(indexes);
-	return serves_lookup;
 }
 
 /* Those of a foreign key do not count: they leave the table's own rows alone, or refuse. */
@@ -452,7 +449,7 @@ WarnOfMissingIndex(const Target *target, Relation rel)
 
 /* Builds a target below the current memory context. */
 static Target *
-BuildTarget(Relation rel, bool *has_lookup_index)
+BuildTarget(Relation rel)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "product_upsert target",
 												  ALLOCSET_SMALL_SIZES);
@@ -467,13 +464,23 @@ BuildTarget(Relation rel, bool *has_lookup_index)
 	target->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	BuildColumns(target);
 	BuildKey(target, rel);
-	*has_lookup_index = BuildIndexes(target, rel);
+	BuildIndexes(target, rel);
 	target->partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 	target->has_after_triggers = HasAfterTriggers(rel);
 	PreparePolymorphicCall(&target->to_jsonb, F_TO_JSONB, rel->rd_rel->reltype);
 
 	MemoryContextSwitchTo(caller);
 	return target;
+}
+
+/* Raises 42P01 if there is no such relation by now. */
+void
+RequireTable(Oid relid)
+{
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
 }
 
 /* Returns the table that product_upsert.table names by now, or raises 42P01. */
@@ -534,18 +541,17 @@ RebuildTarget(Relation rel)
 	Oid			relid = RelationGetRelid(rel);
 	CachedTarget *entry = EnterTarget(relid);
 	Target	   *target;
-	bool		has_lookup_index;
 
 	/* Valid from here on, so that an invalidation while we look is not lost. */
 	SetTarget(entry, NULL);
 	entry->valid = true;
-	target = BuildTarget(rel, &has_lookup_index);
+	target = BuildTarget(rel);
 	MemoryContextSetParent(target->context, CacheMemoryContext);
 
 	/* Building may run a function of the user's, and that may have used or evicted the entry. */
 	entry = EnterTarget(relid);
 	SetTarget(entry, target);
-	if (!has_lookup_index && !entry->warned)
+	if (!target->has_lookup_index && !entry->warned)
 	{
 		entry->warned = true;
 		WarnOfMissingIndex(target, rel);

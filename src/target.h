@@ -52,6 +52,7 @@ typedef struct Target
 	KeyColumn  *keys;
 	Bitmapset  *key_columns;
 	Bitmapset  *read_only_columns;	/* generated, and GENERATED ALWAYS AS IDENTITY */
+	bool		has_lookup_index;	/* one from which a search for the key can start */
 	bool		key_is_unique;	/* a unique index on exactly the key can arbitrate */
 	bool		partitioned;
 	bool		has_after_triggers; /* they may alter a row after it was written */
@@ -68,6 +69,7 @@ extern char *default_table;
 
 extern void InitTargetCache(void);
 extern Oid	FindDefaultTable(void);
+extern void RequireTable(Oid relid);
 extern Target *AcquireTarget(Relation rel);
 extern Column *FindColumn(const Target *target, const char *name, int length);
 extern char *KeyColumnList(const Target *target);

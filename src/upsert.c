@@ -394,6 +394,8 @@ OpenTable(Call *call, Oid relid, const char *function)
 	{
 		if (by_name)
 			relid = FindDefaultTable();
+		RequireTable(relid);
+		CheckMayLock(relid);
 		PreventIfReadOnly(relid, function);
 		call->root = LockTargetTable(relid, call->payload.nrows);
 	} while (by_name && relid != FindDefaultTable());

@@ -181,7 +181,8 @@ both('names swapped', 'ALTER TABLE product RENAME TO p; ALTER TABLE item RENAME 
 both('SET SCHEMA', 'ALTER TABLE product SET SCHEMA shop',
 	call('"price": 9'), '42P01', call('"price": 9', 'shop.product'), qr/"updated"/);
 both('RENAME SCHEMA', 'ALTER SCHEMA shop RENAME TO store',
-	call('"price": 9', 'shop.product'), '3F000', call('"price": 9', 'store.product'), qr/"updated"/);
+	call('"price": 9', 'shop.product'), $node->pg_version >= 16 ? '42P01' : '3F000',
+	call('"price": 9', 'store.product'), qr/"updated"/);
 both('another schema of the old name', 'CREATE SCHEMA shop;
 	CREATE TABLE shop.product (brand text, serial text, manufacturer text, price text, colour text);
 	CREATE INDEX ON shop.product (serial)',
@@ -485,9 +486,9 @@ value($one, 'SET client_min_messages = debug1');
 value($one, sprintf $tables, 10, 10);
 unlike($one->{stderr}, qr/prepares: .*\bhot\b/, 'the one in constant use is not forgotten');
 value($one, 'RESET client_min_messages');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname ~ '^t\d+$'
-	AND (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM %I WHERE stock = 10 + serial::int', relname),
-	false, true, '')))[1]::text = '1'}), 300, 'every table has its row');
+is( $node->safe_psql('postgres', 'SELECT '
+		. join(' + ', map { "(SELECT count(*) FROM t$_ WHERE stock = 10 + $_)" } 1 .. 300)),
+	300, 'every table has its row');
 value($one, '\set VERBOSITY verbose');
 
 # -- memory over time ----------------------------------------------------------------------------------------
