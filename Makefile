@@ -9,6 +9,7 @@ OBJS = product_upsert.o \
 	src/payload.o \
 	src/result.o \
 	src/row.o \
+	src/statement.o \
 	src/store_spi.o \
 	src/target.o \
 	src/upsert.o

@@ -1,0 +1,390 @@
+/*
+ * statement.c
+ *		The SQL statements by which the SPI store reads and writes one table:
+ *		their text, and their prepared plans.
+ *
+ * A statement is prepared once per shape and kept with the target, whose context
+ * frees it. Names in it are schema-qualified and quoted, operators and collations
+ * are given by schema too, values are parameters: search_path has no say.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "parser/parse_coerce.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "statement.h"
+
+/* Statements kept per table; the least recently used makes room. */
+#define MAX_STATEMENTS	64
+
+/* The statements of one target, in its memory context. */
+typedef struct StatementCache
+{
+	Target	   *target;
+	const char *table;			/* qualified and quoted */
+	const char *alias;			/* a name that no column has */
+	dlist_head	statements;		/* most recently used first */
+	int			nstatements;
+	dlist_head	retired;		/* no longer valid, but perhaps being executed */
+} StatementCache;
+
+/* -- plans -------------------------------------------------------------------- */
+
+static void
+FreeStatement(Statement *statement)
+{
+	SPI_freeplan(statement->plan);
+	bms_free(statement->columns);
+	pfree(statement);
+}
+
+static void
+FreeAll(dlist_head *statements)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, statements)
+	{
+		dlist_delete(iter.cur);
+		FreeStatement(dlist_container(Statement, node, iter.cur));
+	}
+}
+
+/* Memory context callback: the target goes away, and its plans with it. */
+static void
+FreeStatementCache(void *arg)
+{
+	StatementCache *cache = arg;
+
+	FreeAll(&cache->statements);
+	FreeAll(&cache->retired);
+}
+
+/* Returns a name for the table in statements that cannot be taken for a column's. */
+static const char *
+ChooseAlias(const Target *target)
+{
+	char	   *alias = pstrdup("r");
+
+	while (FindColumn(target, alias, strlen(alias)) != NULL)
+		alias = psprintf("%s_", alias);
+	return alias;
+}
+
+static void
+MakeStatementCache(Target *target, Relation rel)
+{
+	MemoryContext caller = MemoryContextSwitchTo(target->context);
+	StatementCache *cache = palloc0(sizeof(StatementCache));
+	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
+
+	cache->target = target;
+	cache->table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+											  target->name);
+	cache->alias = ChooseAlias(target);
+	dlist_init(&cache->statements);
+	dlist_init(&cache->retired);
+	callback->func = FreeStatementCache;
+	callback->arg = cache;
+	MemoryContextRegisterResetCallback(target->context, callback);
+	target->statements = cache;
+	MemoryContextSwitchTo(caller);
+}
+
+/* Nobody but the current call uses the target, so no plan of it is being executed. */
+static bool
+IsOnlyUser(const StatementCache *cache)
+{
+	return cache->target->users == 1;
+}
+
+static void
+RemoveStatement(StatementCache *cache, Statement *statement)
+{
+	dlist_delete(&statement->node);
+	cache->nstatements--;
+	if (IsOnlyUser(cache))
+		FreeStatement(statement);
+	else
+		dlist_push_head(&cache->retired, &statement->node);
+}
+
+/*
+ * Returns the kept plan for a statement, or NULL. PostgreSQL revises an
+ * invalidated plan from its text, but the text may name things that were renamed.
+ */
+static Statement *
+FetchStatement(StatementCache *cache, StatementKind kind, const Bitmapset *columns)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &cache->statements)
+	{
+		Statement  *statement = dlist_container(Statement, node, iter.cur);
+
+		if (statement->kind != kind || !bms_equal(statement->columns, columns))
+			continue;
+		if (!SPI_plan_is_valid(statement->plan))
+		{
+			RemoveStatement(cache, statement);
+			return NULL;
+		}
+		dlist_move_head(&cache->statements, &statement->node);
+		return statement;
+	}
+	return NULL;
+}
+
+/* Makes the target ready for GetStatement(); called once a call. */
+void
+OpenStatements(Target *target, Relation rel)
+{
+	if (target->statements == NULL)
+		MakeStatementCache(target, rel);
+	else if (IsOnlyUser(target->statements))
+		FreeAll(&target->statements->retired);
+}
+
+static Statement *
+KeepStatement(StatementCache *cache, StatementKind kind, const Bitmapset *columns, const char *sql,
+			  int nparameters, Oid *parameter_types)
+{
+	Statement  *statement;
+	MemoryContext caller;
+	SPIPlanPtr	prepared;
+
+	ereport(DEBUG1, (errmsg_internal("product_upsert prepares: %s", sql)));
+	/* The values make no difference to the plan, unless they tell which partitions matter. */
+	prepared = SPI_prepare_cursor(sql, nparameters, parameter_types,
+								  cache->target->partitioned ? 0 : CURSOR_OPT_GENERIC_PLAN);
+	if (prepared == NULL)
+		elog(ERROR, "SPI_prepare_cursor returned %s for %s", SPI_result_code_string(SPI_result), sql);
+
+	if (cache->nstatements >= MAX_STATEMENTS && IsOnlyUser(cache))
+		RemoveStatement(cache, dlist_tail_element(Statement, node, &cache->statements));
+
+	caller = MemoryContextSwitchTo(cache->target->context);
+	statement = palloc0(sizeof(Statement));
+	statement->kind = kind;
+	statement->columns = bms_copy(columns);
+	MemoryContextSwitchTo(caller);
+
+	SPI_keepplan(prepared);
+	statement->plan = prepared;
+	dlist_push_head(&cache->statements, &statement->node);
+	cache->nstatements++;
+	return statement;
+}
+
+/* -- text --------------------------------------------------------------------- */
+
+static const char *
+ColumnName(const Target *target, AttrNumber attnum)
+{
+	return quote_identifier(NameStr(TupleDescAttr(target->desc, attnum - 1)->attname));
+}
+
+static char *
+QualifiedCollation(Oid collation)
+{
+	HeapTuple	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	Form_pg_collation form;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	form = (Form_pg_collation) GETSTRUCT(tuple);
+	name = quote_qualified_identifier(get_namespace_name(form->collnamespace),
+									  NameStr(form->collname));
+	ReleaseSysCache(tuple);
+	return name;
+}
+
+/*
+ * Appends "column = $n" by the key's own equality: the operator by its schema, both
+ * sides cast to what it takes (a domain's base type, where it takes any type), the
+ * column's collation stated, as a parameter of a domain type may imply another.
+ */
+static void
+AppendKeyMatch(StringInfo sql, const StatementCache *cache, const KeyColumn *key, int parameter)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(key->eq_operator));
+	Form_pg_operator operator;
+	Oid			type = TupleDescAttr(cache->target->desc, key->column->attnum - 1)->atttypid;
+	Oid			input;
+	const char *cast = "";
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", key->eq_operator);
+	operator = (Form_pg_operator) GETSTRUCT(tuple);
+	input = operator->oprleft;
+	if (IsPolymorphicType(input) || input == RECORDOID)
+		input = getBaseType(type);
+	if (input != type)
+		cast = psprintf("::%s", format_type_be_qualified(input));
+
+	appendStringInfo(sql, "%s.%s%s OPERATOR(%s.%s) $%d%s",
+					 cache->alias, quote_identifier(key->column->name), cast,
+					 quote_identifier(get_namespace_name(operator->oprnamespace)),
+					 NameStr(operator->oprname), parameter, cast);
+	if (OidIsValid(key->collation))
+		appendStringInfo(sql, " COLLATE %s", QualifiedCollation(key->collation));
+	ReleaseSysCache(tuple);
+}
+
+/* r.brand = $1 AND r.serial IS NOT DISTINCT FROM NULL ..., the parameters starting there */
+static void
+WriteKeyMatch(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns,
+			  int parameter)
+{
+	const Target *target = cache->target;
+
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		const KeyColumn *key = &target->keys[i];
+
+		if (i > 0)
+			appendStringInfoString(sql, " AND ");
+		/* IS NULL would hold for a composite value of NULLs too. */
+		if (bms_is_member(key->column->attnum, null_columns))
+			appendStringInfo(sql, "%s.%s IS NOT DISTINCT FROM NULL", cache->alias,
+							 quote_identifier(key->column->name));
+		else
+			AppendKeyMatch(sql, cache, key, parameter++);
+	}
+}
+
+/* SELECT r.tableoid, r.ctid, r FROM table r WHERE key */
+static void
+WriteFind(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns)
+{
+	appendStringInfo(sql, "SELECT %s.tableoid, %s.ctid, %s FROM %s %s WHERE ",
+					 cache->alias, cache->alias, cache->alias, cache->table, cache->alias);
+	WriteKeyMatch(sql, cache, null_columns, 1);
+}
+
+/*
+ * ... WHERE r.ctid = $1 AND r.tableoid = $2 [AND key]
+ *
+ * That is one row. The key lets PostgreSQL leave out partitions, if it says
+ * anything about them.
+ */
+static void
+WritePlace(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns)
+{
+	appendStringInfo(sql, " WHERE %s.ctid OPERATOR(pg_catalog.=) $1"
+					 " AND %s.tableoid OPERATOR(pg_catalog.=) $2",
+					 cache->alias, cache->alias);
+	if (!cache->target->partitioned)
+		return;
+	appendStringInfoString(sql, " AND ");
+	WriteKeyMatch(sql, cache, null_columns, 3);
+}
+
+/* SELECT FROM table r WHERE place [FOR NO KEY UPDATE] */
+static void
+WriteSee(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns, bool to_update)
+{
+	appendStringInfo(sql, "SELECT FROM %s %s", cache->table, cache->alias);
+	WritePlace(sql, cache, null_columns);
+	if (to_update)
+		appendStringInfoString(sql, " FOR NO KEY UPDATE");
+}
+
+static void
+WriteReturning(StringInfo sql, const StatementCache *cache)
+{
+	appendStringInfo(sql, " RETURNING %s.tableoid, %s.ctid, %s",
+					 cache->alias, cache->alias, cache->alias);
+}
+
+/* INSERT INTO table AS r (brand, ...) VALUES ($1, ...) [ON CONFLICT (key) DO NOTHING] RETURNING ... */
+static void
+WriteInsert(StringInfo sql, const StatementCache *cache, const Bitmapset *columns, bool or_yield)
+{
+	int			attnum = -1;
+	int			parameter = 0;
+
+	appendStringInfo(sql, "INSERT INTO %s AS %s (", cache->table, cache->alias);
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+		appendStringInfo(sql, "%s%s", parameter++ > 0 ? ", " : "",
+						 ColumnName(cache->target, attnum));
+	appendStringInfoString(sql, ") VALUES (");
+	for (int i = 1; i <= parameter; i++)
+		appendStringInfo(sql, "%s$%d", i > 1 ? ", " : "", i);
+	appendStringInfoChar(sql, ')');
+	if (or_yield)
+		appendStringInfo(sql, " ON CONFLICT (%s) DO NOTHING", KeyColumnList(cache->target));
+	WriteReturning(sql, cache);
+}
+
+/* UPDATE table AS r SET price = $n, ... WHERE place RETURNING ...; the place's parameters come first */
+static void
+WriteUpdate(StringInfo sql, const StatementCache *cache, const Bitmapset *columns, int parameter)
+{
+	Bitmapset  *set = bms_difference(columns, cache->target->key_columns);
+	const char *separator = "";
+	int			attnum = -1;
+
+	parameter -= bms_num_members(set);
+	appendStringInfo(sql, "UPDATE %s AS %s SET ", cache->table, cache->alias);
+	while ((attnum = bms_next_member(set, attnum)) >= 0)
+	{
+		appendStringInfo(sql, "%s%s = $%d", separator, ColumnName(cache->target, attnum),
+						 ++parameter);
+		separator = ", ";
+	}
+	WritePlace(sql, cache, bms_intersect(columns, cache->target->key_columns));
+	WriteReturning(sql, cache);
+}
+
+static char *
+WriteStatement(const StatementCache *cache, StatementKind kind, const Bitmapset *columns,
+			   int nparameters)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	switch (kind)
+	{
+		case FIND:
+			WriteFind(&sql, cache, columns);
+			break;
+		case SEE:
+		case SEE_TO_UPDATE:
+			WriteSee(&sql, cache, columns, kind == SEE_TO_UPDATE);
+			break;
+		case INSERT:
+		case INSERT_OR_YIELD:
+			WriteInsert(&sql, cache, columns, kind == INSERT_OR_YIELD);
+			break;
+		case UPDATE:
+			WriteUpdate(&sql, cache, columns, nparameters);
+			break;
+	}
+	return sql.data;
+}
+
+/*
+ * Returns the statement of this kind for these columns, prepared, with parameters
+ * of these types. The caller is connected to SPI.
+ */
+Statement *
+GetStatement(Target *target, StatementKind kind, const Bitmapset *columns,
+			 int nparameters, Oid *parameter_types)
+{
+	StatementCache *cache = target->statements;
+	Statement  *statement = FetchStatement(cache, kind, columns);
+
+	if (statement == NULL)
+		statement = KeepStatement(cache, kind, columns,
+								  WriteStatement(cache, kind, columns, nparameters),
+								  nparameters, parameter_types);
+	return statement;
+}
