@@ -84,8 +84,9 @@ CountKeyLock(void)
 
 /* What a subtransaction locked is its parent's when it commits, and free when it aborts. */
 static void
-EndSubTransaction(SubXactEvent event, SubTransactionId mySubid,
-				  SubTransactionId parentSubid, void *arg)
+EndSubTransaction(SubXactEvent event, SubTransactionId mySubid pg_attribute_unused(),
+				  SubTransactionId parentSubid pg_attribute_unused(),
+				  void *arg pg_attribute_unused())
 {
 	int			level = GetCurrentTransactionNestLevel();
 	int			count;

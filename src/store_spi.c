@@ -364,7 +364,7 @@ SpiUpdate(Store *store, const Row *row, const Bitmapset *columns, const StoredRo
 }
 
 static void
-SpiClose(Store *store)
+SpiClose(Store *store pg_attribute_unused())
 {
 	MemoryContext caller = CurrentMemoryContext;
 

@@ -57,7 +57,7 @@ static uint64 use_counter = 0;
 
 /* Relation cache callback: only sets a flag, as it may be called at any moment. */
 static void
-InvalidateTarget(Datum arg, Oid relid)
+InvalidateTarget(Datum arg pg_attribute_unused(), Oid relid)
 {
 	HASH_SEQ_STATUS scan;
 	CachedTarget *entry;
@@ -80,7 +80,8 @@ InvalidateTarget(Datum arg, Oid relid)
  * invalidation does not tell us about that.
  */
 static void
-InvalidateAllTargets(Datum arg, int cacheid, uint32 hashvalue)
+InvalidateAllTargets(Datum arg, int cacheid pg_attribute_unused(),
+					 uint32 hashvalue pg_attribute_unused())
 {
 	InvalidateTarget(arg, InvalidOid);
 }
