@@ -303,7 +303,22 @@ CREATE TRIGGER touch AFTER INSERT OR UPDATE ON touched FOR EACH ROW EXECUTE FUNC
 SELECT product_upsert('touched', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 1}');
 SELECT product_upsert('touched', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 2}');
 TABLE touched;
--- A row that such a trigger takes away, as from a queue, was created all the same.
+-- also where the trigger is a partition's own, and where a foreign key is what alters the row
+CREATE TABLE touched_parts (LIKE touched) PARTITION BY LIST (brand);
+CREATE TABLE touched_part PARTITION OF touched_parts DEFAULT;
+CREATE INDEX ON touched_parts (brand, serial, manufacturer);
+CREATE FUNCTION touch_part() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE touched_part SET touches = 42 WHERE serial = NEW.serial AND pg_trigger_depth() = 1;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER touch AFTER INSERT OR UPDATE ON touched_part FOR EACH ROW EXECUTE FUNCTION touch_part();
+SELECT product_upsert('touched_parts', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 1}');
+CREATE TABLE family (brand text, serial text, manufacturer text, id int UNIQUE, parent int REFERENCES family (id) ON UPDATE CASCADE);
+CREATE INDEX ON family (brand, serial, manufacturer);
+SELECT product_upsert('family', '{"brand": "a", "serial": "1", "manufacturer": "m", "id": 1, "parent": 1}') ->> 'action';
+SELECT product_upsert('family', '{"brand": "a", "serial": "1", "manufacturer": "m", "id": 2}');
+-- A trigger that takes the row away, or gives it another key, is refused: the next call would create it again.
 CREATE FUNCTION consume() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	DELETE FROM touched WHERE serial = NEW.serial;
@@ -311,7 +326,32 @@ BEGIN
 END $$;
 CREATE TRIGGER touch_and_go AFTER INSERT ON touched FOR EACH ROW EXECUTE FUNCTION consume();
 SELECT product_upsert('touched', '{"brand": "a", "serial": "2", "manufacturer": "m", "price": 1}');
+\echo :SQLSTATE
+CREATE OR REPLACE FUNCTION consume() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE touched SET brand = upper(brand) WHERE serial = NEW.serial;
+	RETURN NULL;
+END $$;
+SELECT product_upsert('touched', '{"brand": "a", "serial": "2", "manufacturer": "m", "price": 1}');
+\echo :SQLSTATE
 TABLE touched;
+-- So is one that gives it a key that a unique index has.
+CREATE TABLE shouted (LIKE plain, UNIQUE (brand, serial, manufacturer));
+INSERT INTO shouted VALUES ('A', '1', 'm', 1);
+CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.brand := upper(NEW.brand);
+	RETURN NEW;
+END $$;
+CREATE TRIGGER shout BEFORE INSERT ON shouted FOR EACH ROW EXECUTE FUNCTION shout();
+SET statement_timeout = '10s';
+SELECT product_upsert('shouted', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 1}');
+\echo :SQLSTATE
+RESET statement_timeout;
+-- A deferrable constraint on the key, beside an index that is in force at once
+CREATE TABLE with_deferred (LIKE plain, UNIQUE (brand, serial, manufacturer) DEFERRABLE);
+CREATE UNIQUE INDEX ON with_deferred (brand, serial, manufacturer);
+SELECT try('with_deferred') ->> 'action';
 
 -- rules beside the write
 CREATE TABLE ruled (LIKE plain INCLUDING ALL);

@@ -12,12 +12,15 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
 #include "lib/qunique.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -110,6 +113,30 @@ InitKeyLocks(void)
 }
 
 /*
+ * Returns the table that relid is a partition of, also while it is being detached;
+ * InvalidOid if there is none, for which get_partition_parent() raises an error.
+ */
+static Oid
+PartitionParent(Oid relid)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			parent = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		parent = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
+	systable_endscan(scan);
+	table_close(inherits, AccessShareLock);
+	return parent;
+}
+
+/*
  * Returns the tables from the root of the table's partition tree down to itself. A
  * partition's keys are locked as those of the root. A partition that is being
  * detached belongs to the tree until that is done: those who came through the root
@@ -118,14 +145,11 @@ InitKeyLocks(void)
 static List *
 PathFromRoot(Oid relid)
 {
-	const bool	even_if_detached = true;
 	List	   *path = list_make1_oid(relid);
 
-	while (get_rel_relispartition(relid))
-	{
-		relid = get_partition_parent(relid, even_if_detached);
+	/* Until we hold the locks, the two catalogs may tell of different moments. */
+	while (get_rel_relispartition(relid) && OidIsValid(relid = PartitionParent(relid)))
 		path = lcons_oid(relid, path);
-	}
 	return path;
 }
 

@@ -17,9 +17,11 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "optimizer/optimizer.h"
 #include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/partcache.h"
 #include "utils/plancache.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
@@ -268,16 +270,36 @@ SpiInsert(Store *store, const Row *row, bool yield_to_unique_index, StoredRow *s
 	return inserted;
 }
 
+/* Does a unique index have a generated column? Any column may change that. */
+static bool
+HasGenerated(Relation rel, const Bitmapset *unique_columns)
+{
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (attribute->attgenerated != '\0' &&
+			bms_is_member(attribute->attnum - FirstLowInvalidHeapAttributeNumber, unique_columns))
+			return true;
+	}
+	return false;
+}
+
 /*
- * How strongly will the UPDATE lock the row? A weaker lock first would have to be
- * raised, and could deadlock with who has a share of it.
+ * How strongly will the UPDATE lock the row? Most so if it changes a unique column, or
+ * one that may take the row to another partition. A weaker lock first would have to
+ * be raised, and could deadlock with who has a share of it.
  */
 static LockTupleMode
 UpdateLockMode(Relation rel, const Target *target, const Row *row, const Bitmapset *columns,
 			   const StoredRow *found)
 {
-	Bitmapset  *unique_columns = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY);
+	Bitmapset  *decisive = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY);
 	int			attnum = -1;
+
+	if (HasGenerated(rel, decisive))
+		return LockTupleExclusive;
+	pull_varattnos((Node *) RelationGetPartitionQual(rel), 1, &decisive);
 
 	while ((attnum = bms_next_member(columns, attnum)) >= 0)
 	{
@@ -285,7 +307,7 @@ UpdateLockMode(Relation rel, const Target *target, const Row *row, const Bitmaps
 		const char *name = NameStr(TupleDescAttr(target->desc, attnum - 1)->attname);
 		AttrNumber	own = get_attnum(RelationGetRelid(rel), name);
 
-		if (bms_is_member(own - FirstLowInvalidHeapAttributeNumber, unique_columns) &&
+		if (bms_is_member(own - FirstLowInvalidHeapAttributeNumber, decisive) &&
 			!SameImage(target, attnum, row->values, row->isnull, found->values, found->isnull))
 			return LockTupleExclusive;
 	}

@@ -363,30 +363,34 @@ ServesLookup(const Target *target, Relation index)
 		key != NULL && SharesEquality(key, index, 0);
 }
 
-/*
- * Is the index a unique constraint on exactly the key, with the same idea of
- * equality, that INSERT ... ON CONFLICT can infer?
- */
+/* Is the index a unique constraint on the columns of the key and no others? */
 static bool
-IsUniqueOnKey(const Target *target, Relation index)
+IsUniqueOnColumns(const Target *target, Relation index)
 {
-	Form_pg_index form = index->rd_index;
 	Bitmapset  *covered = NULL;
 
-	if (!form->indisunique || !form->indimmediate || !form->indisvalid ||
-		form->indnkeyatts != target->nkeys || index->rd_rel->relam != BTREE_AM_OID ||
-		RelationGetIndexPredicate(index) != NIL)
-		return false;
-
-	for (int i = 0; i < form->indnkeyatts; i++)
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
 	{
 		KeyColumn  *key = KeyColumnOfIndex(target, index, i);
 
-		if (key == NULL || !SharesEquality(key, index, i))
+		if (key == NULL)
 			return false;
 		covered = bms_add_member(covered, key->column->attnum);
 	}
-	return bms_equal(covered, target->key_columns);
+	return index->rd_index->indisunique && bms_equal(covered, target->key_columns);
+}
+
+/* Has it the same idea of equality, and is it in force at once? Then ON CONFLICT can go by it. */
+static bool
+CanArbitrate(const Target *target, Relation index)
+{
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+	{
+		if (!SharesEquality(KeyColumnOfIndex(target, index, i), index, i))
+			return false;
+	}
+	return index->rd_index->indimmediate && index->rd_index->indisvalid &&
+		index->rd_rel->relam == BTREE_AM_OID && RelationGetIndexPredicate(index) == NIL;
 }
 
 /* ON CONFLICT does not go with rules that rewrite the write. */
@@ -408,6 +412,7 @@ BuildIndexes(Target *target, Relation rel)
 {
 	List	   *indexes = RelationGetIndexList(rel);
 	ListCell   *cell;
+	bool		has_deferrable = false;
 
 	foreach(cell, indexes)
 	{
@@ -415,22 +420,36 @@ BuildIndexes(Target *target, Relation rel)
 
 		if (ServesLookup(target, index))
 			target->has_lookup_index = true;
-		if (IsUniqueOnKey(target, index) && !HasWriteRules(rel))
-			target->key_is_unique = true;
+		if (IsUniqueOnColumns(target, index))
+		{
+			if (CanArbitrate(target, index))
+				target->key_is_unique = true;
+			if (!index->rd_index->indimmediate)
+				has_deferrable = true;
+		}
 		index_close(index, AccessShareLock);
 	}
+	/* ON CONFLICT does not take deferrable constraints, even beside another. */
+	if (has_deferrable || HasWriteRules(rel))
+		target->key_is_unique = false;
 	list_free(indexes);
 }
 
-/* Those of a foreign key do not count: they leave the table's own rows alone, or refuse. */
-static bool
+/*
+ * Has the table triggers that may alter its rows after they were written? Those of a
+ * foreign key may if it references the table itself.
+ */
+bool
 HasAfterTriggers(Relation rel)
 {
 	TriggerDesc *triggers = rel->trigdesc;
 
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
-		if (TRIGGER_FOR_AFTER(triggers->triggers[i].tgtype) && !triggers->triggers[i].tgisinternal)
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (TRIGGER_FOR_AFTER(trigger->tgtype) &&
+			(!trigger->tgisinternal || trigger->tgconstrrelid == RelationGetRelid(rel)))
 			return true;
 	}
 	return false;

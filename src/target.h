@@ -70,6 +70,7 @@ extern char *default_table;
 extern void InitTargetCache(void);
 extern Oid	FindDefaultTable(void);
 extern void RequireTable(Oid relid);
+extern bool HasAfterTriggers(Relation rel);
 extern Target *AcquireTarget(Relation rel);
 extern Column *FindColumn(const Target *target, const char *name, int length);
 extern char *KeyColumnList(const Target *target);

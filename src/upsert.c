@@ -177,11 +177,26 @@ CheckKeyKept(const Store *store, const Row *row, const StoredRow *stored)
 			 errtable(store->rel)));
 }
 
+/* May triggers alter the row once it has been written? Those of its partition may too. */
+static bool
+AfterTriggersFire(const Store *store, const StoredRow *stored)
+{
+	Relation	rel;
+	bool		fire;
+
+	if (store->target->has_after_triggers || stored->tableoid == store->target->relid)
+		return store->target->has_after_triggers;
+	rel = table_open(stored->tableoid, AccessShareLock);
+	fire = HasAfterTriggers(rel);
+	table_close(rel, NoLock);
+	return fire;
+}
+
 /*
  * What triggers did once the row was written is not in what the write returned: an
  * AFTER trigger may have altered the row, and a call that a trigger made, which the
  * lock does not keep out, may have created the key as well. Looks again where that
- * can be. A row that a trigger has taken away again stays as it was written.
+ * can be.
  */
 static void
 SeeTriggersWork(Store *store, const Row *row, uint64 created_before, StoredRow *stored)
@@ -190,26 +205,28 @@ SeeTriggersWork(Store *store, const Row *row, uint64 created_before, StoredRow *
 	int			ncurrent;
 
 	CheckKeyKept(store, row, stored);
-	if (!store->target->has_after_triggers && rows_created == created_before)
+	if (rows_created == created_before && !AfterTriggersFire(store, stored))
 		return;
 
 	ncurrent = store->methods->find(store, row, GetActiveSnapshot(), &current);
-	if (ncurrent > 1)
+	if (ncurrent != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 errmsg("a trigger of table \"%s\" created a row with the key of the row being created",
-						store->target->name),
+				 ncurrent > 1
+				 ? errmsg("a trigger of table \"%s\" created a row with the key of the row being written",
+						  store->target->name)
+				 : errmsg("a trigger of table \"%s\" deleted the row being written, or changed its key",
+						  store->target->name),
 				 errtable(store->rel)));
-	if (ncurrent == 1)
-		*stored = current;
+	*stored = current;
 }
 
 /*
  * Inserts the row, and survives a unique index's refusal: then it returns false,
- * with *refused set. Costs a subtransaction.
+ * with the error in *refusal. Costs a subtransaction.
  */
 static bool
-InsertUnlessRefused(Store *store, const Row *row, StoredRow *stored, bool *refused)
+InsertUnlessRefused(Store *store, const Row *row, StoredRow *stored, ErrorData **refusal)
 {
 	const bool	yield_to_unique_index = false;
 	MemoryContext context = CurrentMemoryContext;
@@ -237,7 +254,7 @@ InsertUnlessRefused(Store *store, const Row *row, StoredRow *stored, bool *refus
 
 	if (error && error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
 		ReThrowError(error);
-	*refused = error != NULL;
+	*refusal = error;
 	return inserted;
 }
 
@@ -247,18 +264,18 @@ InsertUnlessRefused(Store *store, const Row *row, StoredRow *stored, bool *refus
  *
  * Where a unique index has the key, the row yields to it. When nothing was
  * inserted then, a trigger may have refused the row instead; if the look finds
- * nothing, the caller is in doubt, and only an insert that does not yield can tell.
+ * nothing, the caller is in doubt, and only an insert that does not yield can
+ * tell. If the index refuses that, *refusal is the error for a look in vain.
  */
 static bool
-Create(Store *store, const Row *row, bool in_doubt, Outcome *outcome)
+Create(Store *store, const Row *row, bool in_doubt, ErrorData **refusal, Outcome *outcome)
 {
 	bool		yields = store->target->key_is_unique && !in_doubt;
-	bool		refused = false;
 	bool		inserted;
 	uint64		created_before = ++rows_created;
 
 	if (in_doubt)
-		inserted = InsertUnlessRefused(store, row, &outcome->product, &refused);
+		inserted = InsertUnlessRefused(store, row, &outcome->product, refusal);
 	else
 		inserted = store->methods->insert(store, row, yields, &outcome->product);
 
@@ -268,7 +285,7 @@ Create(Store *store, const Row *row, bool in_doubt, Outcome *outcome)
 		SeeTriggersWork(store, row, created_before, &outcome->product);
 		outcome->action = ACTION_CREATED;
 	}
-	return inserted || !(yields || refused);
+	return inserted || !(yields || *refusal);
 }
 
 /* Updates the row that was found. Returns false if it is no longer what was found. */
@@ -306,13 +323,14 @@ Update(Store *store, const Row *row, const StoredRow *found, Outcome *outcome)
  *
  * Writers that do not take the lock may still come in between: what was found may
  * be updated, moved to another key or deleted, what was not found may be
- * inserted. Then look again. Each turn but the last takes such a writer's commit,
- * or a trigger that refuses the row, so the loop ends when they do.
+ * inserted. Then look again: each further turn takes such a writer's commit, or a
+ * row that was not inserted for another reason, which ends after two attempts.
  */
 static void
 UpsertRow(Store *store, const Row *row, const Row *if_match, Outcome *outcome)
 {
 	bool		in_doubt = false;
+	ErrorData  *refusal = NULL;
 	bool		done = false;
 
 	while (!done)
@@ -327,12 +345,15 @@ UpsertRow(Store *store, const Row *row, const Row *if_match, Outcome *outcome)
 		if (if_match)
 			CheckIfMatch(store, if_match, found);
 		if (found)
-			done = Update(store, row, found, outcome);
-		else
 		{
-			done = Create(store, row, in_doubt, outcome);
-			in_doubt = !in_doubt;
+			done = Update(store, row, found, outcome);
+			refusal = NULL;
 		}
+		else if (refusal)
+			ReThrowError(refusal);
+		else
+			done = Create(store, row, in_doubt, &refusal, outcome);
+		in_doubt = !found;
 		PopActiveSnapshot();
 	}
 }
