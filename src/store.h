@@ -3,8 +3,8 @@
  *		The only way to a table's rows. Opened once a call, so that the rows of a
  *		batch share what it sets up.
  *
- * The caller holds RowExclusiveLock on the table from before the store is opened until the
- * transaction ends. Rows are returned in the current memory context.
+ * The caller holds RowExclusiveLock on the table from before the store is opened
+ * until the transaction ends. Rows are returned in the current memory context.
  */
 #ifndef PRODUCT_UPSERT_STORE_H
 #define PRODUCT_UPSERT_STORE_H

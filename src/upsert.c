@@ -4,6 +4,19 @@
  *
  * A call goes one way: payload, rows, locks, and for each row: find, decide,
  * write, result. What it needs lives in one memory context, deleted at its end.
+ *
+ * The rules that make it safe, and where they are kept:
+ *
+ * 1. Lock first, snapshot second: UpsertPayload(), UpsertRow().
+ * 2. The lock is of the transaction, on the table's root and the key: LockKeys().
+ * 3. Keys are hashed and compared as typed values: HashKey(), the store's find.
+ * 4. At REPEATABLE READ and SERIALIZABLE a stale snapshot is an error: Find().
+ * 5. Writers that do not take the lock make us look again: UpsertRow(), Create(),
+ *    Update().
+ * 6. A batch locks its keys in one order and writes in the order given: LockKeys(),
+ *    UpsertRows().
+ * 7. The locks of a transaction are bounded: LockTargetTable(), LockKeys().
+ * 8. So is the queue for a key: LockKeys().
  */
 #include "postgres.h"
 
@@ -11,7 +24,6 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
