@@ -152,6 +152,24 @@ SET ROLE regress_pu_user;
 SELECT product_upsert('{"brand": "public", "serial": "1", "manufacturer": "m"}') ->> 'action';
 RESET ROLE;
 
+-- A policy that writes to the row while it is asked about it: an error that says so, and nothing is written.
+CREATE TABLE meddled (brand text, serial text, manufacturer text, stock int);
+CREATE INDEX ON meddled (brand);
+INSERT INTO meddled VALUES ('a', '1', 'm', 1);
+CREATE FUNCTION meddle() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+	UPDATE pu_rls.meddled SET stock = stock + 100;
+	RETURN true;
+END $$;
+ALTER TABLE meddled ENABLE ROW LEVEL SECURITY;
+CREATE POLICY meddle ON meddled USING (meddle()) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE ON meddled TO regress_pu_user;
+SET ROLE regress_pu_user;
+SELECT product_upsert('meddled', '{"brand": "a", "serial": "1", "manufacturer": "m", "stock": 2}');
+\echo :SQLSTATE
+RESET ROLE;
+TABLE meddled;
+
 DROP SCHEMA pu_rls CASCADE;
 DROP OWNED BY regress_pu_owner, regress_pu_user, regress_pu_bypass;
 DROP ROLE regress_pu_owner, regress_pu_user, regress_pu_bypass;

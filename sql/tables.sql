@@ -365,9 +365,13 @@ CREATE TABLE ruled_unique (LIKE plain, UNIQUE (brand, serial, manufacturer));
 CREATE RULE log_insert AS ON INSERT TO ruled_unique DO ALSO INSERT INTO log VALUES ('unique');
 SELECT try('ruled_unique') ->> 'action';
 SELECT count(*) FROM log WHERE entry = 'unique';
--- A rule instead of the write has nothing to return.
+-- A rule instead of the write has nothing to return, or not the row.
 CREATE TABLE ruled_out (LIKE plain INCLUDING ALL);
 CREATE RULE nothing AS ON INSERT TO ruled_out DO INSTEAD NOTHING;
+SELECT product_upsert('ruled_out', '{"brand": "a", "serial": "1", "manufacturer": "m"}');
+\echo :SQLSTATE
+DROP RULE nothing ON ruled_out;
+CREATE RULE elsewhere AS ON UPDATE TO ruled_out DO INSTEAD UPDATE plain SET price = NEW.price RETURNING plain.*;
 SELECT product_upsert('ruled_out', '{"brand": "a", "serial": "1", "manufacturer": "m"}');
 \echo :SQLSTATE
 

@@ -346,8 +346,11 @@ LockFoundRow(const Target *target, const Row *row, const Bitmapset *columns,
 
 	if (result == TM_Ok)
 		return true;
+	/* This transaction has written to it since, as a policy with side effects may. */
 	if (result != TM_Updated && result != TM_Deleted)
-		elog(ERROR, "unexpected result %d of locking a row", (int) result);
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("the row to be updated was already modified by an operation triggered by the current command")));
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

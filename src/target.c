@@ -407,6 +407,26 @@ HasWriteRules(Relation rel)
 	return false;
 }
 
+/*
+ * What a rule does instead of a write cannot return the row that was written, nor tell
+ * where it is: 0A000.
+ */
+static void
+RejectInsteadRules(Relation rel)
+{
+	for (int i = 0; rel->rd_rules && i < rel->rd_rules->numLocks; i++)
+	{
+		RewriteRule *rule = rel->rd_rules->rules[i];
+
+		if (rule->isInstead && (rule->event == CMD_INSERT || rule->event == CMD_UPDATE))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot upsert into table \"%s\"", RelationGetRelationName(rel)),
+					 errdetail("It has a rule that does something instead of an INSERT or UPDATE."),
+					 errtable(rel)));
+	}
+}
+
 static void
 BuildIndexes(Target *target, Relation rel)
 {
@@ -484,6 +504,7 @@ BuildTarget(Relation rel)
 	target->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	BuildColumns(target);
 	BuildKey(target, rel);
+	RejectInsteadRules(rel);
 	BuildIndexes(target, rel);
 	target->partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 	target->has_after_triggers = HasAfterTriggers(rel);
