@@ -164,10 +164,12 @@ END $$;
 ALTER TABLE meddled ENABLE ROW LEVEL SECURITY;
 CREATE POLICY meddle ON meddled USING (meddle()) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE ON meddled TO regress_pu_user;
+SET statement_timeout = '10s';
 SET ROLE regress_pu_user;
 SELECT product_upsert('meddled', '{"brand": "a", "serial": "1", "manufacturer": "m", "stock": 2}');
 \echo :SQLSTATE
 RESET ROLE;
+RESET statement_timeout;
 TABLE meddled;
 
 DROP SCHEMA pu_rls CASCADE;
