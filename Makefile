@@ -5,11 +5,15 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" product_upse
 MODULE_big = product_upsert
 OBJS = product_upsert.o \
 	src/access.o \
+	src/call.o \
+	src/column.o \
 	src/keylock.o \
 	src/payload.o \
 	src/result.o \
 	src/row.o \
 	src/statement.o \
+	src/store.o \
+	src/store_heap.o \
 	src/store_spi.o \
 	src/target.o \
 	src/upsert.o

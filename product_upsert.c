@@ -9,11 +9,12 @@
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 
+#include "src/call.h"
 #include "src/compat.h"
 #include "src/keylock.h"
 #include "src/payload.h"
 #include "src/target.h"
-#include "src/upsert.h"
+#include "src/store.h"
 
 MODULE_MAGIC("product_upsert", PRODUCT_UPSERT_VERSION);
 
@@ -55,6 +56,11 @@ _PG_init(void)
 							"0 means no limit.",
 							&max_waiters, NO_WAITER_LIMIT, NO_WAITER_LIMIT, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("product_upsert.direct_store",
+							 "Writes to plain tables without going through SQL statements.",
+							 "It makes no difference but to speed. Meant for tests.",
+							 &direct_store, true,
+							 PGC_USERSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("product_upsert");
 
 	InitTargetCache();

@@ -162,7 +162,7 @@ REVOKE ALL ON product FROM regress_pu_user;
 GRANT SELECT, INSERT, UPDATE (price) ON product TO regress_pu_user;
 SET product_upsert.max_key_locks = 1;
 CREATE VIEW own_locks AS SELECT locktype, mode, count(*) FROM pg_locks
- WHERE pid = pg_backend_pid() AND (locktype = 'advisory' OR relation = 'product'::regclass AND mode LIKE '%Row%') GROUP BY 1, 2;
+ WHERE pid = pg_backend_pid() AND (locktype = 'advisory' OR relation = 'product'::regclass AND mode = 'ShareRowExclusiveLock') GROUP BY 1, 2;
 GRANT SELECT ON own_locks TO regress_pu_user;
 \set two '[{"brand": "two", "serial": "1", "manufacturer": "m"}, {"brand": "two", "serial": "2", "manufacturer": "m"}]'
 BEGIN;

@@ -5,8 +5,14 @@
 #ifndef PRODUCT_UPSERT_COMPAT_H
 #define PRODUCT_UPSERT_COMPAT_H
 
+#include "access/genam.h"
+#include "access/tableam.h"
 #include "catalog/pg_namespace.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
 #include "fmgr.h"
+#include "nodes/makefuncs.h"
+#include "parser/parsetree.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
@@ -65,6 +71,134 @@ QualifiedNameList(const char *name)
 	return stringToQualifiedNameList(name, NULL);
 #else
 	return stringToQualifiedNameList(name);
+#endif
+}
+
+/* Virtual generated columns are not stored, so that a tuple alone is not the row. */
+static inline bool
+HasVirtualGenerated(TupleDesc desc)
+{
+#if PG_VERSION_NUM >= 180000
+	return desc->constr && desc->constr->has_generated_virtual;
+#else
+	(void) desc;
+	return false;
+#endif
+}
+
+static inline IndexScanDesc
+BeginIndexScan(Relation rel, Relation index, Snapshot snapshot, int nkeys)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(rel, index, snapshot, NULL, nkeys, 0);
+#else
+	return index_beginscan(rel, index, snapshot, nkeys, 0);
+#endif
+}
+
+/* Where the executor looks for the columns that a statement names: insertedCols, updatedCols. */
+#if PG_VERSION_NUM >= 160000
+typedef RTEPermissionInfo NamedColumns;
+#else
+typedef RangeTblEntry NamedColumns;
+#endif
+
+/* Makes the relation the only one in the range table. */
+static inline NamedColumns *
+InitRangeTable(EState *estate, Relation rel)
+{
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+	List	   *entries = list_make1(entry);
+
+	entry->rtekind = RTE_RELATION;
+	entry->relid = RelationGetRelid(rel);
+	entry->relkind = rel->rd_rel->relkind;
+	entry->rellockmode = RowExclusiveLock;
+#if PG_VERSION_NUM >= 160000
+	{
+		List	   *permissions = NIL;
+		NamedColumns *named = addRTEPermissionInfo(&permissions, entry);
+
+#if PG_VERSION_NUM >= 180000
+		ExecInitRangeTable(estate, entries, permissions, bms_make_singleton(1));
+#else
+		ExecInitRangeTable(estate, entries, permissions);
+#endif
+		return named;
+	}
+#else
+	ExecInitRangeTable(estate, entries);
+	return entry;
+#endif
+}
+
+/* Fires the triggers; false if one of them returned NULL. */
+static inline bool
+BeforeRowUpdateTriggers(EState *estate, EPQState *epq, ResultRelInfo *result_rel,
+						ItemPointer tid, TupleTableSlot *slot)
+{
+	TM_FailureData failure;
+
+#if PG_VERSION_NUM >= 180000
+	return ExecBRUpdateTriggers(estate, epq, result_rel, tid, NULL, slot, NULL, &failure, false);
+#elif PG_VERSION_NUM >= 160000
+	return ExecBRUpdateTriggers(estate, epq, result_rel, tid, NULL, slot, NULL, &failure);
+#else
+	return ExecBRUpdateTriggers(estate, epq, result_rel, tid, NULL, slot, &failure);
+#endif
+}
+
+/* Which indexes need an entry for a new row version. */
+#if PG_VERSION_NUM >= 160000
+typedef TU_UpdateIndexes UpdatedIndexes;
+#else
+typedef bool UpdatedIndexes;
+#endif
+
+/* Inserts them. Returns the indexes whose constraints are to be checked later. */
+static inline List *
+UpdateIndexTuples(ResultRelInfo *result_rel, TupleTableSlot *slot, EState *estate,
+				  UpdatedIndexes updated)
+{
+#if PG_VERSION_NUM >= 160000
+	if (updated == TU_None)
+		return NIL;
+	return ExecInsertIndexTuples(result_rel, slot, estate, true, false, NULL, NIL,
+								 updated == TU_Summarizing);
+#else
+	if (!updated)
+		return NIL;
+	return ExecInsertIndexTuples(result_rel, slot, estate, true, false, NULL, NIL);
+#endif
+}
+
+/* Inserts a new row's index entries. With arbiters, *conflict tells whether one of them objects. */
+static inline List *
+InsertIndexTuples(ResultRelInfo *result_rel, TupleTableSlot *slot, EState *estate,
+				  bool *conflict, List *arbiters)
+{
+	bool		yields = arbiters != NIL;
+
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(result_rel, slot, estate, false, yields, conflict, arbiters, false);
+#else
+	return ExecInsertIndexTuples(result_rel, slot, estate, false, yields, conflict, arbiters);
+#endif
+}
+
+/* Waits for other transactions to tell whether an arbiter has the row's key: false if one does. */
+static inline bool
+CheckArbiters(ResultRelInfo *result_rel, TupleTableSlot *slot, EState *estate, List *arbiters)
+{
+	ItemPointerData conflict;
+
+#if PG_VERSION_NUM >= 180000
+	ItemPointerData self;
+
+	ItemPointerSetInvalid(&self);
+	return ExecCheckIndexConstraints(result_rel, slot, estate, &conflict, &self, arbiters);
+#else
+	return ExecCheckIndexConstraints(result_rel, slot, estate, &conflict, arbiters);
 #endif
 }
 

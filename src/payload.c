@@ -20,6 +20,18 @@ Reject(const char *what)
 			 errmsg("%s", what)));
 }
 
+/* A jsonb object or array as it is within another. */
+static JsonbValue
+BinaryValue(Jsonb *jsonb)
+{
+	return (JsonbValue)
+	{
+		.type = jbvBinary,
+		.val.binary.data = &jsonb->root,
+		.val.binary.len = VARSIZE(jsonb) - VARHDRSZ,
+	};
+}
+
 static void
 ReadElements(Payload *payload, Jsonb *argument, Position *position)
 {
@@ -34,7 +46,7 @@ ReadElements(Payload *payload, Jsonb *argument, Position *position)
 			continue;
 		if (element.type != jbvBinary || !JsonContainerIsObject(element.val.binary.data))
 			Reject("payload element is not an object");
-		payload->objects[position->element++] = JsonbValueToJsonb(&element);
+		payload->objects[position->element++] = element;
 	}
 	position->element = -1;
 }
@@ -48,11 +60,11 @@ ReadPayload(Payload *payload, Jsonb *argument, Position *position)
 		Reject("payload must be an object or an array of objects");
 
 	payload->nrows = payload->is_array ? JB_ROOT_COUNT(argument) : 1;
-	payload->objects = palloc0(payload->nrows * sizeof(Jsonb *));
+	payload->objects = palloc(payload->nrows * sizeof(JsonbValue));
 	if (payload->is_array)
 		ReadElements(payload, argument, position);
 	else
-		payload->objects[0] = argument;
+		payload->objects[0] = BinaryValue(argument);
 }
 
 /* Makes a row with its whole key, and the key's hash, of every object. */
@@ -66,11 +78,9 @@ ReadRows(Payload *payload, Target *target, Position *position)
 		CHECK_FOR_INTERRUPTS();
 		if (payload->is_array)
 			position->element = i;
-		payload->rows[i] = RowFromJsonb(target, payload->objects[i], unknown_fields, position);
+		payload->rows[i] = RowFromJsonb(target, &payload->objects[i], unknown_fields, position);
 		CompleteKey(target, payload->rows[i]);
 		payload->hashes[i] = HashKey(target, payload->rows[i]);
-		if (payload->is_array)
-			pfree(payload->objects[i]);
 	}
 	position->element = -1;
 }
@@ -82,6 +92,7 @@ ReadRows(Payload *payload, Target *target, Position *position)
 Row *
 ReadIfMatch(const Payload *payload, Jsonb *argument, const Target *target, Position *position)
 {
+	JsonbValue	object;
 	Row		   *row;
 
 	if (argument == NULL)
@@ -90,8 +101,9 @@ ReadIfMatch(const Payload *payload, Jsonb *argument, const Target *target, Posit
 		Reject("if_match needs a payload that is a single object");
 	if (!JB_ROOT_IS_OBJECT(argument))
 		Reject("if_match must be an object");
+	object = BinaryValue(argument);
 	position->in_if_match = true;
-	row = RowFromJsonb(target, argument, UNKNOWN_FIELDS_ERROR, position);
+	row = RowFromJsonb(target, &object, UNKNOWN_FIELDS_ERROR, position);
 	position->in_if_match = false;
 	return row;
 }

@@ -12,7 +12,7 @@ typedef struct Payload
 {
 	bool		is_array;
 	int			nrows;
-	Jsonb	  **objects;
+	JsonbValue *objects;		/* in binary form, in the argument */
 	Row		  **rows;			/* in the order given; NULL until ReadRows */
 	uint32	   *hashes;			/* of their keys */
 } Payload;

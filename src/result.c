@@ -13,13 +13,6 @@ static const char *const action_names[] = {
 	[ACTION_SKIPPED] = "skipped",
 };
 
-/* to_jsonb(row): the one spelling that PostgreSQL has for it. */
-static Jsonb *
-RowToJsonb(Target *target, const StoredRow *row)
-{
-	return DatumGetJsonbP(FunctionCall1(&target->to_jsonb, row->composite));
-}
-
 static void
 PushKey(JsonbParseState **state, const char *name)
 {
@@ -56,27 +49,42 @@ PushJsonb(JsonbParseState **state, JsonbIteratorToken token, Jsonb *jsonb)
 	pushJsonbValue(state, token, &value);
 }
 
+/* "name": value */
+static void
+PushColumn(JsonbParseState **state, Column *column, TupleTableSlot *slot)
+{
+	JsonbValue	value;
+
+	PushKey(state, column->name);
+	FieldFromValue(column, slot->tts_values[column->attnum - 1], slot->tts_isnull[column->attnum - 1],
+				   &value);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+static void
+PushProduct(JsonbParseState **state, Target *target, TupleTableSlot *product)
+{
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < target->ncolumns; i++)
+		PushColumn(state, &target->columns[i], product);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
 /* The old value of every column whose stored value changed. */
 static void
 PushPrevious(JsonbParseState **state, Target *target, const Outcome *outcome)
 {
-	const StoredRow *before = &outcome->previous;
-	const StoredRow *after = &outcome->product;
-	Jsonb	   *row = RowToJsonb(target, before);
+	TupleTableSlot *before = outcome->previous;
+	TupleTableSlot *after = outcome->product;
 
-	PushKey(state, "previous");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < target->ncolumns; i++)
 	{
-		const Column *column = &target->columns[i];
-		JsonbValue *value;
+		Column	   *column = &target->columns[i];
 
-		if (SameImage(target, column->attnum, before->values, before->isnull,
-					  after->values, after->isnull))
-			continue;
-		value = getKeyJsonValueFromContainer(&row->root, column->name, column->name_length, NULL);
-		PushKey(state, column->name);
-		pushJsonbValue(state, WJB_VALUE, value);
+		if (!SameImage(target, column->attnum, before->tts_values, before->tts_isnull,
+					   after->tts_values, after->tts_isnull))
+			PushColumn(state, column, before);
 	}
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
@@ -92,12 +100,15 @@ OutcomeToJsonb(Target *target, const Outcome *outcome)
 	PushKey(&state, "action");
 	PushString(&state, action_names[outcome->action]);
 	PushKey(&state, "product");
-	if (outcome->product.composite != (Datum) 0)
-		PushJsonb(&state, WJB_VALUE, RowToJsonb(target, &outcome->product));
+	if (outcome->product)
+		PushProduct(&state, target, outcome->product);
 	else
 		pushJsonbValue(&state, WJB_VALUE, &null);
-	if (outcome->action == ACTION_UPDATED)
+	if (outcome->previous)
+	{
+		PushKey(&state, "previous");
 		PushPrevious(&state, target, outcome);
+	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 

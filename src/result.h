@@ -5,22 +5,7 @@
 #ifndef PRODUCT_UPSERT_RESULT_H
 #define PRODUCT_UPSERT_RESULT_H
 
-#include "store.h"
-
-typedef enum UpsertAction
-{
-	ACTION_CREATED,
-	ACTION_UPDATED,
-	ACTION_UNCHANGED,
-	ACTION_SKIPPED,
-} UpsertAction;
-
-typedef struct Outcome
-{
-	UpsertAction action;
-	StoredRow	product;		/* composite is 0 where there is no row */
-	StoredRow	previous;		/* with ACTION_UPDATED */
-} Outcome;
+#include "upsert.h"
 
 extern Jsonb *OutcomeToJsonb(Target *target, const Outcome *outcome);
 extern Jsonb *ArrayOfResults(Jsonb **results, int nresults);

@@ -7,13 +7,11 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/memutils.h"
 #include "utils/varlena.h"
 
 #include "row.h"
@@ -67,117 +65,85 @@ ReportUnknownField(const Target *target, const JsonbValue *field)
 }
 
 /*
- * Reads the column's field of the object, as jsonb_populate_record() does. A
- * converter keeps what it looked up; where that may go stale between two calls,
- * it starts anew.
+ * Returns the column of that name, or NULL. Fields come in the order in which the
+ * target keeps its columns, so the search goes on from where it was.
  */
-static Datum
-ReadField(const Column *column, Jsonb *object, bool *isnull)
+static Column *
+NextColumn(const Target *target, const JsonbValue *name, int *position)
 {
-	LOCAL_FCINFO(fcinfo, 2);
-	FmgrInfo   *populate = unconstify(FmgrInfo *, &column->populate);
-	FmgrInfo	fresh;
-	HeapTupleData row;
-
-	if (column->varies)
+	while (*position < target->ncolumns)
 	{
-		fmgr_info_copy(&fresh, populate, CurrentMemoryContext);
-		populate = &fresh;
+		Column	   *column = &target->columns[*position];
+		int			order = CompareNames(name->val.string.val, name->val.string.len,
+										 column->name, column->name_length);
+
+		if (order < 0)
+			return NULL;
+		(*position)++;
+		if (order == 0)
+			return column;
 	}
-	InitFunctionCallInfoData(*fcinfo, populate, 2, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = column->empty_row;
-	fcinfo->args[0].isnull = false;
-	fcinfo->args[1].value = JsonbPGetDatum(object);
-	fcinfo->args[1].isnull = false;
-
-	row.t_data = DatumGetHeapTupleHeader(FunctionCallInvoke(fcinfo));
-	row.t_len = HeapTupleHeaderGetDatumLength(row.t_data);
-	return heap_getattr(&row, 1, column->desc, isnull);
+	return NULL;
 }
 
-/* Converts one field; its garbage goes to scratch, its value to the current context. */
-static void
-SetField(const Column *column, Jsonb *object, Row *row, MemoryContext scratch)
-{
-	Form_pg_attribute attribute = TupleDescAttr(column->desc, 0);
-	int			index = column->attnum - 1;
-	MemoryContext caller = MemoryContextSwitchTo(scratch);
-	Datum		value = ReadField(column, object, &row->isnull[index]);
-
-	MemoryContextSwitchTo(caller);
-	if (!row->isnull[index])
-		row->values[index] = datumCopy(value, attribute->attbyval, attribute->attlen);
-	row->given = bms_add_member(row->given, column->attnum);
-}
-
-/*
- * Makes a row of the object's fields. Errors: 42703 for a field that is no
- * column, unless those are to be ignored, and whatever the conversion of a value
- * raises. *position tells the field meanwhile.
- */
+/* Makes a row of NULLs, none of them given. */
 Row *
-RowFromJsonb(const Target *target, Jsonb *object, UnknownFields unknown_fields,
-			 Position *position)
+MakeRow(const Target *target)
 {
-	Row		   *row = palloc0(sizeof(Row));
-	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "product_upsert fields",
-												  ALLOCSET_DEFAULT_SIZES);
-	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
-	JsonbIteratorToken token;
-	JsonbValue	field;
+	int			natts = target->desc->natts;
+	Row		   *row = palloc(sizeof(Row));
 
-	row->values = palloc0(target->desc->natts * sizeof(Datum));
-	row->isnull = palloc(target->desc->natts * sizeof(bool));
-	memset(row->isnull, true, target->desc->natts * sizeof(bool));
-
-	while ((token = JsonbIteratorNext(&iterator, &field, true)) != WJB_DONE)
-	{
-		Column	   *column;
-
-		if (token != WJB_KEY)
-			continue;
-		column = FindColumn(target, field.val.string.val, field.val.string.len);
-		if (column)
-		{
-			position->field = column->name;
-			SetField(column, object, row, scratch);
-			position->field = NULL;
-		}
-		else if (unknown_fields == UNKNOWN_FIELDS_ERROR)
-			ReportUnknownField(target, &field);
-	}
-	MemoryContextDelete(scratch);
+	row->values = palloc0(natts * sizeof(Datum));
+	row->isnull = palloc(natts * sizeof(bool));
+	memset(row->isnull, true, natts * sizeof(bool));
+	row->given = NULL;
 	return row;
 }
 
-/* Returns the columns that the payload must give for the key to be known. */
-static Bitmapset *
-KeyFields(const Target *target)
+/*
+ * Makes a row of the fields of object, a jsonb object in binary form. Errors: 42703
+ * for a field that is no column, unless those are to be ignored, and whatever the
+ * conversion of a value raises. *position tells the field meanwhile.
+ */
+Row *
+RowFromJsonb(const Target *target, const JsonbValue *object, UnknownFields unknown_fields,
+			 Position *position)
 {
-	Bitmapset  *fields = NULL;
+	Row		   *row = MakeRow(target);
+	JsonbIterator *iterator = JsonbIteratorInit(object->val.binary.data);
+	JsonbValue	field;
+	int			next = 0;
 
-	for (int i = 0; i < target->nkeys; i++)
+	(void) JsonbIteratorNext(&iterator, &field, true);
+	while (JsonbIteratorNext(&iterator, &field, true) == WJB_KEY)
 	{
-		const KeyColumn *key = &target->keys[i];
+		Column	   *column = NextColumn(target, &field, &next);
 
-		if (key->generation)
-			fields = bms_add_members(fields, key->generated_from);
-		else
-			fields = bms_add_member(fields, key->column->attnum);
+		if (column == NULL && unknown_fields == UNKNOWN_FIELDS_ERROR)
+			ReportUnknownField(target, &field);
+		(void) JsonbIteratorNext(&iterator, &field, true);
+		if (column == NULL)
+			continue;
+		position->field = column->name;
+		row->values[column->attnum - 1] = ValueFromField(column, object, &field,
+														 &row->isnull[column->attnum - 1]);
+		position->field = NULL;
+		row->given = bms_add_member(row->given, column->attnum);
 	}
-	return fields;
+	return row;
 }
 
 /* The key must be known before anything is looked up: raises 22023 naming what is missing. */
 static void
 RequireKeyFields(const Target *target, const Row *row)
 {
-	Bitmapset  *missing = bms_del_members(KeyFields(target), row->given);
+	Bitmapset  *missing;
 	StringInfoData names;
 	int			attnum = -1;
 
-	if (bms_is_empty(missing))
+	if (bms_is_subset(target->key_fields, row->given))
 		return;
+	missing = bms_difference(target->key_fields, row->given);
 	initStringInfo(&names);
 	while ((attnum = bms_next_member(missing, attnum)) >= 0)
 		appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "",

@@ -30,8 +30,9 @@ typedef struct Position
 	const char *field;			/* NULL when no single field is concerned */
 } Position;
 
-extern Row *RowFromJsonb(const Target *target, Jsonb *object, UnknownFields unknown_fields,
-						 Position *position);
+extern Row *MakeRow(const Target *target);
+extern Row *RowFromJsonb(const Target *target, const JsonbValue *object,
+						 UnknownFields unknown_fields, Position *position);
 extern void CompleteKey(Target *target, Row *row);
 extern uint32 HashKey(const Target *target, const Row *row);
 extern bool SameKey(const Target *target, const Row *row, const Datum *values, const bool *isnull);

@@ -4,24 +4,25 @@
  *		batch share what it sets up.
  *
  * The caller holds RowExclusiveLock on the table from before the store is opened
- * until the transaction ends. Rows are returned in the current memory context.
+ * until the transaction ends. A row is returned in a slot of the caller's, made by
+ * MakeFoundSlot() or MakeStoredSlot(), with tableoid (the partition or child that
+ * holds it), tid and all attributes; it is good until the slot is used again.
  */
 #ifndef PRODUCT_UPSERT_STORE_H
 #define PRODUCT_UPSERT_STORE_H
 
+#include "access/tableam.h"
+#include "executor/tuptable.h"
 #include "row.h"
-#include "storage/itemptr.h"
 #include "utils/snapshot.h"
 
-/* A row as it is stored. */
-typedef struct StoredRow
+typedef enum InsertResult
 {
-	Oid			tableoid;		/* the partition or child that holds it */
-	ItemPointerData tid;
-	Datum		composite;		/* the row as a value of the table's row type */
-	Datum	   *values;			/* the same by column, in the target's order */
-	bool	   *isnull;
-} StoredRow;
+	INSERT_DONE,
+	INSERT_SKIPPED,				/* a BEFORE trigger returned NULL */
+	INSERT_KEY_EXISTS,			/* a unique index has the key */
+	INSERT_IN_DOUBT,			/* one of these two */
+} InsertResult;
 
 typedef enum UpdateResult
 {
@@ -43,28 +44,40 @@ typedef struct StoreMethods
 	 * Looks for rows that have row's key, as snapshot sees them, and stops at the
 	 * second. Returns their number; the first, if any, is in *found. It sees rows
 	 * that row-level security hides from the caller: a single such row is error
-	 * 42501 unless found is NULL.
+	 * 42501.
 	 */
-	int			(*find) (Store *store, const Row *row, Snapshot snapshot, StoredRow *found);
+	int			(*find) (Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found);
 
 	/*
-	 * Inserts the given values. Returns false if nothing was inserted because a
-	 * BEFORE trigger returned NULL or, with yield_to_unique_index, because the
-	 * target's unique index on the key has the key already.
+	 * Inserts the given values. With yield_to_unique_index, it does not insert, and
+	 * raises no error, if a unique index on the target's key has the key already.
 	 */
-	bool		(*insert) (Store *store, const Row *row, bool yield_to_unique_index,
-						   StoredRow *stored);
+	InsertResult (*insert) (Store *store, const Row *row, bool yield_to_unique_index,
+							TupleTableSlot *stored);
 
 	/*
 	 * Sets the columns to row's values in the row that was found, unless it is no
 	 * longer what was found; waits for a concurrent writer of it to find out.
 	 */
 	UpdateResult (*update) (Store *store, const Row *row, const Bitmapset *columns,
-							const StoredRow *found, StoredRow *stored);
+							TupleTableSlot *found, TupleTableSlot *stored);
 
 	void		(*close) (Store *store);
 } StoreMethods;
 
+extern bool direct_store;		/* setting product_upsert.direct_store */
+
+extern Store *OpenStore(Target *target, Relation rel);
+extern TupleTableSlot *MakeFoundSlot(Relation rel);
+extern TupleTableSlot *MakeStoredSlot(Relation rel);
+
+/* For the stores. */
+extern bool LockFoundRow(const Target *target, const Row *row, const Bitmapset *columns,
+						 const TupleTableSlot *found);
+extern bool IsStillThere(TM_Result result);
+
+extern const char *WhyNotHeapStore(const Target *target, Relation rel);
+extern Store *OpenHeapStore(Target *target, Relation rel);
 extern Store *OpenSpiStore(Target *target, Relation rel);
 
 #endif							/* PRODUCT_UPSERT_STORE_H */

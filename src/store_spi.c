@@ -176,43 +176,43 @@ ExecuteAsOwner(Store *store, StatementKind kind, const Bitmapset *columns,
 	return processed;
 }
 
-/* Takes a copy of the first row that a statement returned as (tableoid, ctid, row). */
+/* Copies the first row that a statement returned as (tableoid, ctid, row) into the slot. */
 static void
-ReadRow(const Target *target, StoredRow *stored)
+ReadRow(TupleTableSlot *slot)
 {
 	HeapTuple	tuple = SPI_tuptable->vals[0];
 	TupleDesc	desc = SPI_tuptable->tupdesc;
 	HeapTupleData row;
 	bool		isnull;
 
-	stored->tableoid = DatumGetObjectId(heap_getattr(tuple, 1, desc, &isnull));
-	stored->tid = *(ItemPointer) DatumGetPointer(heap_getattr(tuple, 2, desc, &isnull));
-	stored->composite = datumCopy(heap_getattr(tuple, 3, desc, &isnull), false, -1);
-
-	row.t_data = DatumGetHeapTupleHeader(stored->composite);
+	row.t_data = DatumGetHeapTupleHeader(heap_getattr(tuple, 3, desc, &isnull));
 	row.t_len = HeapTupleHeaderGetDatumLength(row.t_data);
-	stored->values = palloc(target->desc->natts * sizeof(Datum));
-	stored->isnull = palloc(target->desc->natts * sizeof(bool));
-	heap_deform_tuple(&row, target->desc, stored->values, stored->isnull);
+	ItemPointerSetInvalid(&row.t_self);
+	row.t_tableOid = InvalidOid;
+	ExecForceStoreHeapTuple(&row, slot, false);
+	ExecMaterializeSlot(slot);
+	slot_getallattrs(slot);
+	slot->tts_tableOid = DatumGetObjectId(heap_getattr(tuple, 1, desc, &isnull));
+	slot->tts_tid = *(ItemPointer) DatumGetPointer(heap_getattr(tuple, 2, desc, &isnull));
 }
 
 /* Returns the parameters of a place, with room for more, and the key's NULL columns. */
 static Parameters
-PlaceParameters(const Target *target, const StoredRow *found, Bitmapset **null_columns)
+PlaceParameters(const Target *target, const TupleTableSlot *found, Bitmapset **null_columns)
 {
 	Parameters	parameters = MakeParameters(2 + target->nkeys + target->ncolumns);
 
-	AddParameter(&parameters, TIDOID, PointerGetDatum(&found->tid), false);
-	AddParameter(&parameters, OIDOID, ObjectIdGetDatum(found->tableoid), false);
+	AddParameter(&parameters, TIDOID, PointerGetDatum(&found->tts_tid), false);
+	AddParameter(&parameters, OIDOID, ObjectIdGetDatum(found->tts_tableOid), false);
 	*null_columns = NULL;
 	if (target->partitioned)
-		*null_columns = AddKeyParameters(&parameters, target, found->values, found->isnull);
+		*null_columns = AddKeyParameters(&parameters, target, found->tts_values, found->tts_isnull);
 	return parameters;
 }
 
 /* Is the row at this place there for the caller, as row-level security has it? */
 static bool
-CallerSees(Store *store, StatementKind kind, const StoredRow *found, Snapshot snapshot)
+CallerSees(Store *store, StatementKind kind, const TupleTableSlot *found, Snapshot snapshot)
 {
 	Bitmapset  *null_columns;
 	Parameters	parameters = PlaceParameters(store->target, found, &null_columns);
@@ -233,7 +233,7 @@ ReportHidden(const Store *store, const char *command)
 }
 
 static int
-SpiFind(Store *store, const Row *row, Snapshot snapshot, StoredRow *found)
+SpiFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found)
 {
 	SpiStore   *spi = (SpiStore *) store;
 	Target	   *target = store->target;
@@ -242,17 +242,17 @@ SpiFind(Store *store, const Row *row, Snapshot snapshot, StoredRow *found)
 	int			nfound;
 
 	nfound = ExecuteAsOwner(store, FIND, null_columns, &parameters, snapshot, 2);
-	if (nfound > 0 && found)
-		ReadRow(target, found);
+	if (nfound > 0)
+		ReadRow(found);
 	SPI_freetuptable(SPI_tuptable);
 
-	if (nfound == 1 && found && spi->checks_visibility && !CallerSees(store, SEE, found, snapshot))
+	if (nfound == 1 && spi->checks_visibility && !CallerSees(store, SEE, found, snapshot))
 		ReportHidden(store, "see");
 	return nfound;
 }
 
-static bool
-SpiInsert(Store *store, const Row *row, bool yield_to_unique_index, StoredRow *stored)
+static InsertResult
+SpiInsert(Store *store, const Row *row, bool yield_to_unique_index, TupleTableSlot *stored)
 {
 	Target	   *target = store->target;
 	Parameters	parameters = MakeParameters(target->ncolumns);
@@ -265,103 +265,16 @@ SpiInsert(Store *store, const Row *row, bool yield_to_unique_index, StoredRow *s
 	inserted = Execute(store, yield_to_unique_index ? INSERT_OR_YIELD : INSERT, row->given,
 					   &parameters, InvalidSnapshot, 0) > 0;
 	if (inserted)
-		ReadRow(target, stored);
+		ReadRow(stored);
 	SPI_freetuptable(SPI_tuptable);
-	return inserted;
-}
-
-/* Does a unique index have a generated column? Any column may change that. */
-static bool
-HasGenerated(Relation rel, const Bitmapset *unique_columns)
-{
-	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), i);
-
-		if (attribute->attgenerated != '\0' &&
-			bms_is_member(attribute->attnum - FirstLowInvalidHeapAttributeNumber, unique_columns))
-			return true;
-	}
-	return false;
-}
-
-/*
- * How strongly will the UPDATE lock the row? Most so if it changes a unique column, or
- * one that may take the row to another partition. A weaker lock first would have to
- * be raised, and could deadlock with who has a share of it.
- */
-static LockTupleMode
-UpdateLockMode(Relation rel, const Target *target, const Row *row, const Bitmapset *columns,
-			   const StoredRow *found)
-{
-	Bitmapset  *decisive = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY);
-	int			attnum = -1;
-
-	if (HasGenerated(rel, decisive))
-		return LockTupleExclusive;
-	pull_varattnos((Node *) RelationGetPartitionQual(rel), 1, &decisive);
-
-	while ((attnum = bms_next_member(columns, attnum)) >= 0)
-	{
-		/* A partition's columns may be in another order. */
-		const char *name = NameStr(TupleDescAttr(target->desc, attnum - 1)->attname);
-		AttrNumber	own = get_attnum(RelationGetRelid(rel), name);
-
-		if (bms_is_member(own - FirstLowInvalidHeapAttributeNumber, decisive) &&
-			!SameImage(target, attnum, row->values, row->isnull, found->values, found->isnull))
-			return LockTupleExclusive;
-	}
-	return LockTupleNoKeyExclusive;
-}
-
-/*
- * Locks the row that was found for an update of the columns, waiting for whoever
- * is writing to it. Returns false if it is no longer what was found. An UPDATE by
- * itself would go on to the row's newest version, whatever its key is by then, or
- * raise an error if that went to another partition.
- */
-static bool
-LockFoundRow(const Target *target, const Row *row, const Bitmapset *columns,
-			 const StoredRow *found)
-{
-	Relation	rel = table_open(found->tableoid, RowExclusiveLock);
-	TupleTableSlot *slot;
-	ItemPointerData tid = found->tid;
-	TM_FailureData failure;
-	TM_Result	result;
-
-	if (!RELKIND_HAS_TABLE_AM(rel->rd_rel->relkind))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot update a row of foreign table \"%s\"",
-						RelationGetRelationName(rel)),
-				 errtable(rel)));
-
-	slot = table_slot_create(rel, NULL);
-	result = table_tuple_lock(rel, &tid, GetActiveSnapshot(), slot, GetCurrentCommandId(false),
-							  UpdateLockMode(rel, target, row, columns, found),
-							  LockWaitBlock, 0, &failure);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(rel, NoLock);
-
-	if (result == TM_Ok)
-		return true;
-	/* This transaction has written to it since, as a policy with side effects may. */
-	if (result != TM_Updated && result != TM_Deleted)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 errmsg("the row to be updated was already modified by an operation triggered by the current command")));
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not serialize access due to concurrent %s",
-						result == TM_Updated ? "update" : "delete")));
-	return false;
+	if (inserted)
+		return INSERT_DONE;
+	return yield_to_unique_index ? INSERT_IN_DOUBT : INSERT_SKIPPED;
 }
 
 static UpdateResult
-SpiUpdate(Store *store, const Row *row, const Bitmapset *columns, const StoredRow *found,
-		  StoredRow *stored)
+SpiUpdate(Store *store, const Row *row, const Bitmapset *columns, TupleTableSlot *found,
+		  TupleTableSlot *stored)
 {
 	SpiStore   *spi = (SpiStore *) store;
 	Target	   *target = store->target;
@@ -378,7 +291,7 @@ SpiUpdate(Store *store, const Row *row, const Bitmapset *columns, const StoredRo
 	updated = Execute(store, UPDATE, bms_union(columns, null_columns), &parameters,
 					  InvalidSnapshot, 0) > 0;
 	if (updated)
-		ReadRow(target, stored);
+		ReadRow(stored);
 	SPI_freetuptable(SPI_tuptable);
 
 	/* The row is ours, so only a policy or a trigger can have kept it from being updated. */

@@ -141,7 +141,7 @@ ForgetLeastRecentlyUsed(void)
 }
 
 /* jsonb keeps the keys of an object by length, then by bytes. */
-static int
+int
 CompareNames(const char *name1, int length1, const char *name2, int length2)
 {
 	if (length1 != length2)
@@ -157,6 +157,15 @@ CompareColumns(const void *a, const void *b)
 
 	return CompareNames(column1->name, column1->name_length,
 						column2->name, column2->name_length);
+}
+
+static int
+CompareAttnums(const void *a, const void *b)
+{
+	const Column *column1 = *(Column *const *) a;
+	const Column *column2 = *(Column *const *) b;
+
+	return column1->attnum - column2->attnum;
 }
 
 /* Returns the column of that name, or NULL. */
@@ -195,61 +204,8 @@ KeyColumnList(const Target *target)
 	return list.data;
 }
 
-/* Prepares a function that asks for the type of its first argument. */
 static void
-PreparePolymorphicCall(FmgrInfo *function, Oid function_oid, Oid argument_type)
-{
-	Const	   *argument = makeNullConst(argument_type, -1, InvalidOid);
-
-	fmgr_info(function_oid, function);
-	fmgr_info_set_expr((Node *) makeFuncExpr(function_oid, InvalidOid, list_make1(argument),
-											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
-					   function);
-}
-
-/*
- * Do values of the type contain a composite type? Its attributes can be altered
- * without any notice to the tables that use it.
- */
-static bool
-HoldsComposite(Oid type)
-{
-	Oid			element;
-
-	type = getBaseType(type);
-	element = get_element_type(type);
-	if (OidIsValid(element))
-		return HoldsComposite(element);
-	return get_typtype(type) == TYPTYPE_COMPOSITE || type == RECORDOID;
-}
-
-/*
- * jsonb_populate_record() is the rule for turning a field into a value. It is
- * asked for one column at a time, as a row of this column alone, so that an
- * error can name the field.
- */
-static void
-BuildColumn(Column *column, Form_pg_attribute attribute)
-{
-	Datum		value = (Datum) 0;
-	bool		isnull = true;
-
-	column->attnum = attribute->attnum;
-	column->name = pstrdup(NameStr(attribute->attname));
-	column->name_length = strlen(column->name);
-	column->varies = HoldsComposite(attribute->atttypid);
-
-	column->desc = CreateTemplateTupleDesc(1);
-	TupleDescInitEntry(column->desc, 1, column->name, attribute->atttypid, attribute->atttypmod, 0);
-	TupleDescInitEntryCollation(column->desc, 1, attribute->attcollation);
-	BlessTupleDesc(column->desc);
-	column->empty_row = heap_copy_tuple_as_datum(heap_form_tuple(column->desc, &value, &isnull),
-												 column->desc);
-	PreparePolymorphicCall(&column->populate, F_JSONB_POPULATE_RECORD, RECORDOID);
-}
-
-static void
-BuildColumns(Target *target)
+BuildColumns(Target *target, Relation rel)
 {
 	target->columns = palloc0(target->desc->natts * sizeof(Column));
 	for (int i = 0; i < target->desc->natts; i++)
@@ -258,12 +214,17 @@ BuildColumns(Target *target)
 
 		if (attribute->attisdropped)
 			continue;
-		BuildColumn(&target->columns[target->ncolumns++], attribute);
+		BuildColumn(&target->columns[target->ncolumns++], rel, attribute->attnum);
 		if (attribute->attgenerated != '\0' || attribute->attidentity == ATTRIBUTE_IDENTITY_ALWAYS)
 			target->read_only_columns = bms_add_member(target->read_only_columns,
 													   attribute->attnum);
 	}
 	qsort(target->columns, target->ncolumns, sizeof(Column), CompareColumns);
+
+	target->in_order = palloc(target->ncolumns * sizeof(Column *));
+	for (int i = 0; i < target->ncolumns; i++)
+		target->in_order[i] = &target->columns[i];
+	qsort(target->in_order, target->ncolumns, sizeof(Column *), CompareAttnums);
 }
 
 /* A generated key column is computed from the columns that its expression reads. */
@@ -326,7 +287,15 @@ BuildKey(Target *target, Relation rel)
 	target->nkeys = lengthof(default_key);
 	target->keys = palloc0(target->nkeys * sizeof(KeyColumn));
 	for (int i = 0; i < target->nkeys; i++)
-		BuildKeyColumn(&target->keys[i], default_key[i], target, rel);
+	{
+		KeyColumn  *key = &target->keys[i];
+
+		BuildKeyColumn(key, default_key[i], target, rel);
+		if (key->generation)
+			target->key_fields = bms_add_members(target->key_fields, key->generated_from);
+		else
+			target->key_fields = bms_add_member(target->key_fields, key->column->attnum);
+	}
 }
 
 /* Returns the key column that the index column is, or NULL. */
@@ -363,6 +332,32 @@ ServesLookup(const Target *target, Relation index)
 		key != NULL && SharesEquality(key, index, 0);
 }
 
+/* The columns of the key that the index has in front of all others. */
+static Bitmapset *
+LeadingKeyColumns(const Target *target, Relation index)
+{
+	Bitmapset  *columns = NULL;
+
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+	{
+		KeyColumn  *key = KeyColumnOfIndex(target, index, i);
+
+		if (key == NULL || !SharesEquality(key, index, i))
+			break;
+		columns = bms_add_member(columns, key->column->attnum);
+	}
+	return columns;
+}
+
+/* Can an index scan look up the whole key? */
+static bool
+FindsKey(const Target *target, Relation index)
+{
+	return index->rd_index->indisvalid && RelationGetIndexPredicate(index) == NIL &&
+		index->rd_rel->relam == BTREE_AM_OID &&
+		bms_equal(LeadingKeyColumns(target, index), target->key_columns);
+}
+
 /* Is the index a unique constraint on the columns of the key and no others? */
 static bool
 IsUniqueOnColumns(const Target *target, Relation index)
@@ -380,17 +375,11 @@ IsUniqueOnColumns(const Target *target, Relation index)
 	return index->rd_index->indisunique && bms_equal(covered, target->key_columns);
 }
 
-/* Has it the same idea of equality, and is it in force at once? Then ON CONFLICT can go by it. */
+/* Has it the same idea of equality, and is it in force at once? Then an insert can yield to it. */
 static bool
 CanArbitrate(const Target *target, Relation index)
 {
-	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
-	{
-		if (!SharesEquality(KeyColumnOfIndex(target, index, i), index, i))
-			return false;
-	}
-	return index->rd_index->indimmediate && index->rd_index->indisvalid &&
-		index->rd_rel->relam == BTREE_AM_OID && RelationGetIndexPredicate(index) == NIL;
+	return index->rd_index->indimmediate && FindsKey(target, index);
 }
 
 /* ON CONFLICT does not go with rules that rewrite the write. */
@@ -433,6 +422,7 @@ BuildIndexes(Target *target, Relation rel)
 	List	   *indexes = RelationGetIndexList(rel);
 	ListCell   *cell;
 	bool		has_deferrable = false;
+	int			narrowest = INDEX_MAX_KEYS + 1;
 
 	foreach(cell, indexes)
 	{
@@ -440,10 +430,15 @@ BuildIndexes(Target *target, Relation rel)
 
 		if (ServesLookup(target, index))
 			target->has_lookup_index = true;
+		if (FindsKey(target, index) && index->rd_index->indnkeyatts < narrowest)
+		{
+			target->key_index = RelationGetRelid(index);
+			narrowest = index->rd_index->indnkeyatts;
+		}
 		if (IsUniqueOnColumns(target, index))
 		{
 			if (CanArbitrate(target, index))
-				target->key_is_unique = true;
+				target->arbiters = lappend_oid(target->arbiters, RelationGetRelid(index));
 			if (!index->rd_index->indimmediate)
 				has_deferrable = true;
 		}
@@ -451,7 +446,7 @@ BuildIndexes(Target *target, Relation rel)
 	}
 	/* ON CONFLICT does not take deferrable constraints, even beside another. */
 	if (has_deferrable || HasWriteRules(rel))
-		target->key_is_unique = false;
+		target->arbiters = NIL;
 	list_free(indexes);
 }
 
@@ -502,13 +497,12 @@ BuildTarget(Relation rel)
 	target->name = pstrdup(RelationGetRelationName(rel));
 	MemoryContextCopyAndSetIdentifier(context, target->name);
 	target->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
-	BuildColumns(target);
+	BuildColumns(target, rel);
 	BuildKey(target, rel);
 	RejectInsteadRules(rel);
 	BuildIndexes(target, rel);
 	target->partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 	target->has_after_triggers = HasAfterTriggers(rel);
-	PreparePolymorphicCall(&target->to_jsonb, F_TO_JSONB, rel->rd_rel->reltype);
 
 	MemoryContextSwitchTo(caller);
 	return target;

@@ -8,22 +8,9 @@
 
 #include "postgres.h"
 
-#include "access/tupdesc.h"
-#include "fmgr.h"
 #include "nodes/bitmapset.h"
-#include "utils/rel.h"
 
-/* One column, with what turns a field of a payload into its value. */
-typedef struct Column
-{
-	AttrNumber	attnum;
-	const char *name;
-	int			name_length;
-	bool		varies;			/* holds a composite type, whose attributes may change under us */
-	FmgrInfo	populate;		/* jsonb_populate_record of a row of this column alone */
-	TupleDesc	desc;			/* that row's descriptor */
-	Datum		empty_row;		/* that row, with a NULL */
-} Column;
+#include "column.h"
 
 /* One column of the key, in key order. */
 typedef struct KeyColumn
@@ -47,17 +34,18 @@ typedef struct Target
 
 	int			ncolumns;		/* dropped ones are left out */
 	Column	   *columns;		/* in the order in which jsonb keeps the keys of an object */
+	Column	  **in_order;		/* the same in the order of their attnum */
 
 	int			nkeys;
 	KeyColumn  *keys;
 	Bitmapset  *key_columns;
+	Bitmapset  *key_fields;		/* what a payload must give: for generated ones, what they read */
 	Bitmapset  *read_only_columns;	/* generated, and GENERATED ALWAYS AS IDENTITY */
 	bool		has_lookup_index;	/* one from which a search for the key can start */
-	bool		key_is_unique;	/* a unique index on exactly the key can arbitrate */
+	Oid			key_index;		/* a btree that finds a key at once, or InvalidOid */
+	List	   *arbiters;		/* unique indexes on exactly the key: an insert can yield to them */
 	bool		partitioned;
 	bool		has_after_triggers; /* they may alter a row after it was written */
-
-	FmgrInfo	to_jsonb;		/* to_jsonb() of a row of this table */
 
 	struct StatementCache *statements;	/* the SPI store's; NULL until it needs them */
 	int			users;			/* calls under way with it */
@@ -72,6 +60,7 @@ extern Oid	FindDefaultTable(void);
 extern void RequireTable(Oid relid);
 extern bool HasAfterTriggers(Relation rel);
 extern Target *AcquireTarget(Relation rel);
+extern int	CompareNames(const char *name1, int length1, const char *name2, int length2);
 extern Column *FindColumn(const Target *target, const char *name, int length);
 extern char *KeyColumnList(const Target *target);
 

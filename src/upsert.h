@@ -1,18 +1,39 @@
 /*
  * upsert.h
- *		Create or update under a key lock.
+ *		Create or update a row under its key's lock.
  */
 #ifndef PRODUCT_UPSERT_UPSERT_H
 #define PRODUCT_UPSERT_UPSERT_H
 
-#include "postgres.h"
+#include "store.h"
 
-#include "utils/jsonb.h"
+typedef enum UpsertAction
+{
+	ACTION_CREATED,
+	ACTION_UPDATED,
+	ACTION_UNCHANGED,
+	ACTION_SKIPPED,
+} UpsertAction;
 
-/* As a relation's OID: the table that product_upsert.table names. */
-#define DEFAULT_TABLE	InvalidOid
+/* What became of a row. */
+typedef struct Outcome
+{
+	UpsertAction action;
+	TupleTableSlot *product;	/* as it is stored; NULL if there is none */
+	TupleTableSlot *previous;	/* as it was stored, with ACTION_UPDATED */
+} Outcome;
 
-extern Jsonb *UpsertPayload(Oid relid, Jsonb *payload, Jsonb *if_match);
-extern void LockPayload(Oid relid, Jsonb *payload);
+/* What the rows of a call are upserted with. */
+typedef struct Upserter
+{
+	Store	   *store;
+	TupleTableSlot *found;
+	TupleTableSlot *again;		/* for a second look */
+	TupleTableSlot *stored;
+} Upserter;
+
+extern Upserter *BeginUpserts(Target *target, Relation rel);
+extern void UpsertRow(Upserter *upserter, const Row *row, const Row *if_match, Outcome *outcome);
+extern void EndUpserts(Upserter *upserter);
 
 #endif							/* PRODUCT_UPSERT_UPSERT_H */

@@ -1,0 +1,150 @@
+/*
+ * store.c
+ *		Which store a table gets, and what the stores have in common.
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "optimizer/optimizer.h"
+#include "utils/lsyscache.h"
+#include "utils/partcache.h"
+#include "utils/snapmgr.h"
+
+#include "store.h"
+
+bool		direct_store = true;
+
+/*
+ * Opens the store that serves the table. Whatever one of them does, the other does
+ * as well, so the choice is about speed alone.
+ */
+Store *
+OpenStore(Target *target, Relation rel)
+{
+	const char *reason = direct_store ? WhyNotHeapStore(target, rel)
+		: "product_upsert.direct_store is off";
+
+	if (reason == NULL)
+		return OpenHeapStore(target, rel);
+	ereport(DEBUG1,
+			(errmsg_internal("product_upsert writes to table \"%s\" by SQL statements: %s",
+							 target->name, reason)));
+	return OpenSpiStore(target, rel);
+}
+
+/* Makes a slot for the rows that a store finds. */
+TupleTableSlot *
+MakeFoundSlot(Relation rel)
+{
+	return MakeSingleTupleTableSlot(RelationGetDescr(rel), table_slot_callbacks(rel));
+}
+
+/* Makes a slot for the rows that a store writes. */
+TupleTableSlot *
+MakeStoredSlot(Relation rel)
+{
+	return MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+}
+
+/* Does a unique index have a generated column? Any column may change that. */
+static bool
+HasGenerated(Relation rel, const Bitmapset *unique_columns)
+{
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (attribute->attgenerated != '\0' &&
+			bms_is_member(attribute->attnum - FirstLowInvalidHeapAttributeNumber, unique_columns))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * How strongly will the UPDATE lock the row? Most so if it changes a unique column, or
+ * one that may take the row to another partition. A weaker lock first would have to
+ * be raised, and could deadlock with who has a share of it.
+ */
+static LockTupleMode
+UpdateLockMode(Relation rel, const Target *target, const Row *row, const Bitmapset *columns,
+			   const TupleTableSlot *found)
+{
+	Bitmapset  *decisive = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY);
+	int			attnum = -1;
+
+	if (HasGenerated(rel, decisive))
+		return LockTupleExclusive;
+	pull_varattnos((Node *) RelationGetPartitionQual(rel), 1, &decisive);
+
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+	{
+		/* A partition's columns may be in another order. */
+		const char *name = NameStr(TupleDescAttr(target->desc, attnum - 1)->attname);
+		AttrNumber	own = get_attnum(RelationGetRelid(rel), name);
+
+		if (bms_is_member(own - FirstLowInvalidHeapAttributeNumber, decisive) &&
+			!SameImage(target, attnum, row->values, row->isnull, found->tts_values, found->tts_isnull))
+			return LockTupleExclusive;
+	}
+	return LockTupleNoKeyExclusive;
+}
+
+/*
+ * Is the row that was found still there, going by an attempt to lock or update it? Raises
+ * 40001 if it is not, where others' changes must not be seen, and 27000 if this transaction
+ * itself has written to it since, as a policy with side effects may.
+ */
+bool
+IsStillThere(TM_Result result)
+{
+	if (result == TM_Ok)
+		return true;
+	if (result != TM_Updated && result != TM_Deleted)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("the row to be updated was already modified by an operation triggered by the current command")));
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent %s",
+						result == TM_Updated ? "update" : "delete")));
+	return false;
+}
+
+/*
+ * Locks the row that was found for an update of the columns, waiting for whoever
+ * is writing to it. Returns false if it is no longer what was found. An UPDATE by
+ * itself would go on to the row's newest version, whatever its key is by then, or
+ * raise an error if that went to another partition.
+ */
+bool
+LockFoundRow(const Target *target, const Row *row, const Bitmapset *columns,
+			 const TupleTableSlot *found)
+{
+	Relation	rel = table_open(found->tts_tableOid, RowExclusiveLock);
+	TupleTableSlot *slot;
+	ItemPointerData tid = found->tts_tid;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	if (!RELKIND_HAS_TABLE_AM(rel->rd_rel->relkind))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot update a row of foreign table \"%s\"",
+						RelationGetRelationName(rel)),
+				 errtable(rel)));
+
+	slot = table_slot_create(rel, NULL);
+	result = table_tuple_lock(rel, &tid, GetActiveSnapshot(), slot, GetCurrentCommandId(false),
+							  UpdateLockMode(rel, target, row, columns, found),
+							  LockWaitBlock, 0, &failure);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+
+	return IsStillThere(result);
+}

@@ -1,0 +1,573 @@
+/*
+ * store_heap.c
+ *		The store for plain tables: a btree index finds the row, the table access
+ *		method writes it, and what the executor would do around that is done here.
+ *
+ * Where it does not apply, WhyNotHeapStore() says why, and the SPI store serves. The
+ * checks of privileges, of a read-only transaction and of the lock are the caller's,
+ * who does them for either store.
+ *
+ * What a store needs to find rows is set up when it is opened; what it needs to write
+ * them, with the first write, in the executor state's own memory context. Both last
+ * until it is closed.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relscan.h"
+#include "access/sysattr.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "store.h"
+
+typedef struct HeapStore
+{
+	Store		store;
+	MemoryContext context;		/* what was current when it was opened */
+
+	/* for finding */
+	Relation	index;			/* the target's key_index */
+	IndexScanDesc scan;			/* begun with the first search */
+	int			nscan_keys;
+	ScanKeyData scan_keys[INDEX_MAX_KEYS];
+	TupleTableSlot *second;		/* for a second row with the same key */
+
+	/* for writing; NULL until the first write */
+	EState	   *estate;
+	ResultRelInfo *result_rel;
+	EPQState	epq;			/* required by triggers, but never run: see HeapUpdate() */
+	NamedColumns *named;
+	ExprState **defaults;		/* by attnum - 1; NULL until needed */
+	bool		updates;		/* the last write was an update, not an insert */
+	Bitmapset  *columns;		/* that it named */
+} HeapStore;
+
+/* -- when it applies ---------------------------------------------------------- */
+
+/* Have its triggers something to do per statement? Here, there is none. */
+static bool
+HasStatementTriggers(const TriggerDesc *triggers)
+{
+	return triggers &&
+		(triggers->trig_insert_before_statement || triggers->trig_insert_after_statement ||
+		 triggers->trig_update_before_statement || triggers->trig_update_after_statement ||
+		 triggers->trig_insert_new_table || triggers->trig_update_new_table ||
+		 triggers->trig_update_old_table);
+}
+
+/*
+ * An index that was built over broken HOT chains must not be used by a transaction that
+ * could see their older members.
+ */
+static bool
+IsIndexTooNew(Oid index_oid)
+{
+	Relation	index = index_open(index_oid, AccessShareLock);
+	bool		too_new = index->rd_index->indcheckxmin &&
+		!TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data), TransactionXmin);
+
+	index_close(index, NoLock);
+	return too_new;
+}
+
+/*
+ * Returns NULL if the heap store can serve the table for the current user, else the
+ * reason why it cannot.
+ */
+const char *
+WhyNotHeapStore(const Target *target, Relation rel)
+{
+	if (rel->rd_rel->relkind != RELKIND_RELATION)
+		return "it is partitioned";
+	if (rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+		return "it has another table access method";
+	if (rel->rd_rel->relhassubclass)
+		return "it may have inheritance children";
+	if (rel->rd_rules != NULL)
+		return "it has rules";
+	if (HasStatementTriggers(rel->trigdesc))
+		return "it has triggers per statement or with transition tables";
+	if (HasVirtualGenerated(RelationGetDescr(rel)))
+		return "it has virtual generated columns";
+	if (check_enable_rls(target->relid, InvalidOid, true) == RLS_ENABLED)
+		return "row-level security applies";
+	if (!OidIsValid(target->key_index))
+		return "it has no btree index that begins with the key";
+	if (IsIndexTooNew(target->key_index))
+		return "the index on the key is newer than the transaction";
+	return NULL;
+}
+
+/* -- find --------------------------------------------------------------------- */
+
+static const KeyColumn *
+FindKeyColumn(const Target *target, AttrNumber attnum)
+{
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		if (target->keys[i].column->attnum == attnum)
+			return &target->keys[i];
+	}
+	return NULL;
+}
+
+/* One scan key for each of the index's columns, from the first, that is in the key. */
+static void
+InitScanKeys(HeapStore *heap)
+{
+	const Target *target = heap->store.target;
+	Relation	index = heap->index;
+
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+	{
+		const KeyColumn *key = FindKeyColumn(target, index->rd_index->indkey.values[i]);
+		int			strategy;
+		Oid			left;
+		Oid			right;
+
+		if (key == NULL)
+			break;
+		get_op_opfamily_properties(key->eq_operator, index->rd_opfamily[i], false,
+								   &strategy, &left, &right);
+		ScanKeyEntryInitializeWithInfo(&heap->scan_keys[heap->nscan_keys++], 0, i + 1, strategy,
+									   right, key->collation,
+									   unconstify(FmgrInfo *, &key->eq_function), (Datum) 0);
+	}
+}
+
+/* NULL equals NULL. */
+static void
+SetScanKeys(HeapStore *heap, const Row *row)
+{
+	for (int i = 0; i < heap->nscan_keys; i++)
+	{
+		ScanKey		scan_key = &heap->scan_keys[i];
+		int			column = heap->index->rd_index->indkey.values[i] - 1;
+
+		scan_key->sk_flags = row->isnull[column] ? SK_ISNULL | SK_SEARCHNULL : 0;
+		scan_key->sk_argument = row->values[column];
+	}
+}
+
+/* The scan allocates what it keeps when it comes to need it, so it must run in the store's context. */
+static int
+ScanForTwo(HeapStore *heap, Snapshot snapshot, TupleTableSlot *first)
+{
+	int			nfound = 0;
+
+	if (heap->scan == NULL)
+		heap->scan = BeginIndexScan(heap->store.rel, heap->index, snapshot, heap->nscan_keys);
+	heap->scan->xs_snapshot = snapshot;
+	index_rescan(heap->scan, heap->scan_keys, heap->nscan_keys, NULL, 0);
+	if (index_getnext_slot(heap->scan, ForwardScanDirection, first))
+		nfound++;
+	if (nfound > 0 && index_getnext_slot(heap->scan, ForwardScanDirection, heap->second))
+		nfound++;
+	return nfound;
+}
+
+static int
+HeapFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found)
+{
+	HeapStore  *heap = (HeapStore *) store;
+	MemoryContext caller = MemoryContextSwitchTo(heap->context);
+	int			nfound;
+
+	/* Lets go of the page where the last row was, so that it can be pruned now. */
+	ExecClearTuple(found);
+	SetScanKeys(heap, row);
+	nfound = ScanForTwo(heap, snapshot, found);
+	if (nfound > 0)
+		slot_getallattrs(found);
+	ExecClearTuple(heap->second);
+	MemoryContextSwitchTo(caller);
+	return nfound;
+}
+
+/* -- write -------------------------------------------------------------------- */
+
+static void
+BeginWrites(HeapStore *heap)
+{
+	Relation	rel = heap->store.rel;
+	const bool	speculative = heap->store.target->arbiters != NIL;
+	MemoryContext caller = MemoryContextSwitchTo(heap->context);
+
+	heap->estate = CreateExecutorState();
+	MemoryContextSwitchTo(heap->estate->es_query_cxt);
+	heap->named = InitRangeTable(heap->estate, rel);
+	heap->result_rel = makeNode(ResultRelInfo);
+	InitResultRelInfo(heap->result_rel, rel, 1, NULL, 0);
+	ExecOpenIndices(heap->result_rel, speculative);
+	heap->estate->es_opened_result_relations = list_make1(heap->result_rel);
+	EvalPlanQualInit(&heap->epq, heap->estate, NULL, NIL, 0);
+	heap->defaults = palloc0(RelationGetNumberOfAttributes(rel) * sizeof(ExprState *));
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+EndWrites(HeapStore *heap)
+{
+	if (heap->estate == NULL)
+		return;
+	ExecResetTupleTable(heap->estate->es_tupleTable, false);
+	ExecCloseResultRelations(heap->estate);
+	FreeExecutorState(heap->estate);
+	heap->estate = NULL;
+	heap->columns = NULL;
+}
+
+/* The bitmap of attribute numbers as the executor has them. */
+static Bitmapset *
+ExecutorColumns(const Bitmapset *columns)
+{
+	Bitmapset  *shifted = NULL;
+	int			attnum = -1;
+
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+		shifted = bms_add_member(shifted, attnum - FirstLowInvalidHeapAttributeNumber);
+	return shifted;
+}
+
+/*
+ * Lets the executor know which columns are written. It works out only once which
+ * generated columns that concerns, so where there are some, others need a new set-up.
+ */
+static void
+NameColumns(HeapStore *heap, const Bitmapset *columns, bool is_update)
+{
+	const TupleConstr *constr = RelationGetDescr(heap->store.rel)->constr;
+	Bitmapset  *executor_columns;
+	MemoryContext caller;
+
+	if (heap->estate && heap->updates == is_update && bms_equal(heap->columns, columns))
+		return;
+	if (heap->estate && constr && constr->has_generated_stored)
+		EndWrites(heap);
+	if (heap->estate == NULL)
+		BeginWrites(heap);
+
+	caller = MemoryContextSwitchTo(heap->estate->es_query_cxt);
+	bms_free(heap->columns);
+	bms_free(is_update ? heap->named->updatedCols : heap->named->insertedCols);
+	heap->updates = is_update;
+	heap->columns = bms_copy(columns);
+	executor_columns = ExecutorColumns(columns);
+	if (is_update)
+		heap->named->updatedCols = executor_columns;
+	else
+		heap->named->insertedCols = executor_columns;
+	MemoryContextSwitchTo(caller);
+}
+
+/* Begins a command that inserts the columns, or updates them. */
+static void
+BeginWrite(HeapStore *heap, const Bitmapset *columns, bool is_update)
+{
+	NameColumns(heap, columns, is_update);
+	ResetPerTupleExprContext(heap->estate);
+	heap->estate->es_snapshot = GetActiveSnapshot();
+	heap->estate->es_output_cid = GetCurrentCommandId(true);
+	if (heap->result_rel->ri_TrigDesc)
+		AfterTriggerBeginQuery();
+}
+
+/* Ends the command: fires its AFTER triggers, and lets what comes next see what it has written. */
+static void
+EndWrite(HeapStore *heap)
+{
+	if (heap->result_rel->ri_TrigDesc)
+		AfterTriggerEndQuery(heap->estate);
+	CommandCounterIncrement();
+}
+
+/*
+ * What happens to a row between BEFORE triggers and being written: generated columns are
+ * computed, constraints are checked.
+ */
+static void
+FinishRow(HeapStore *heap, TupleTableSlot *slot, CmdType command)
+{
+	Relation	rel = heap->store.rel;
+	const TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	slot->tts_tableOid = RelationGetRelid(rel);
+	if (constr && constr->has_generated_stored)
+		ExecComputeStoredGenerated(heap->result_rel, heap->estate, slot, command);
+	if (constr)
+		ExecConstraints(heap->result_rel, slot, heap->estate);
+	if (rel->rd_rel->relispartition)
+		ExecPartitionCheck(heap->result_rel, slot, heap->estate, true);
+}
+
+/* -- insert ------------------------------------------------------------------- */
+
+/* As for any INSERT without OVERRIDING SYSTEM VALUE: 428C9. */
+static void
+RejectReadOnlyColumns(const HeapStore *heap, const Row *row)
+{
+	Relation	rel = heap->store.rel;
+	Bitmapset  *rejected = bms_intersect(row->given, heap->store.target->read_only_columns);
+	Form_pg_attribute attribute;
+
+	if (bms_is_empty(rejected))
+		return;
+	attribute = TupleDescAttr(RelationGetDescr(rel), bms_next_member(rejected, -1) - 1);
+	ereport(ERROR,
+			(errcode(ERRCODE_GENERATED_ALWAYS),
+			 errmsg("cannot insert a non-DEFAULT value into column \"%s\"", NameStr(attribute->attname)),
+			 attribute->attgenerated != '\0'
+			 ? errdetail("Column \"%s\" is a generated column.", NameStr(attribute->attname))
+			 : errdetail("Column \"%s\" is an identity column defined as GENERATED ALWAYS.",
+						 NameStr(attribute->attname)),
+			 attribute->attgenerated == '\0' ? errhint("Use OVERRIDING SYSTEM VALUE to override.") : 0,
+			 errtablecol(rel, attribute->attnum)));
+}
+
+static Datum
+EvaluateDefault(HeapStore *heap, const Column *column, bool *isnull)
+{
+	ExprState **state = &heap->defaults[column->attnum - 1];
+
+	if (IsA(column->default_value, Const))
+	{
+		const Const *constant = (const Const *) column->default_value;
+
+		*isnull = constant->constisnull;
+		return constant->constvalue;
+	}
+	if (*state == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(heap->estate->es_query_cxt);
+
+		*state = ExecInitExpr(column->default_value, NULL);
+		MemoryContextSwitchTo(caller);
+	}
+	return ExecEvalExprSwitchContext(*state, GetPerTupleExprContext(heap->estate), isnull);
+}
+
+/* Stores the row with the given values, and the defaults of the other columns. */
+static void
+StoreNewRow(HeapStore *heap, const Row *row, TupleTableSlot *slot)
+{
+	const Target *target = heap->store.target;
+
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, row->values, target->desc->natts * sizeof(Datum));
+	memset(slot->tts_isnull, true, target->desc->natts * sizeof(bool));
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		const Column *column = target->in_order[i];
+		int			index = column->attnum - 1;
+
+		if (bms_is_member(column->attnum, row->given))
+			slot->tts_isnull[index] = row->isnull[index];
+		else if (column->default_value)
+			slot->tts_values[index] = EvaluateDefault(heap, column, &slot->tts_isnull[index]);
+	}
+	ExecStoreVirtualTuple(slot);
+}
+
+static List *
+InsertTuple(HeapStore *heap, TupleTableSlot *slot)
+{
+	bool		conflict;
+
+	table_tuple_insert(heap->store.rel, slot, heap->estate->es_output_cid, 0, NULL);
+	if (heap->result_rel->ri_NumIndices == 0)
+		return NIL;
+	return InsertIndexTuples(heap->result_rel, slot, heap->estate, &conflict, NIL);
+}
+
+/* Inserts the tuple unless a unique index has the key by now: then returns false. */
+static bool
+InsertTupleOrYield(HeapStore *heap, TupleTableSlot *slot, List **recheck)
+{
+	List	   *arbiters = heap->store.target->arbiters;
+
+	/* Another may come in between the check and the insert: that is taken back, and checked again. */
+	while (CheckArbiters(heap->result_rel, slot, heap->estate, arbiters))
+	{
+		uint32		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+		bool		conflict = false;
+
+		table_tuple_insert_speculative(heap->store.rel, slot, heap->estate->es_output_cid, 0, NULL,
+									   token);
+		*recheck = InsertIndexTuples(heap->result_rel, slot, heap->estate, &conflict, arbiters);
+		table_tuple_complete_speculative(heap->store.rel, slot, token, !conflict);
+		/* Who waits for us to make up our mind need not wait until the transaction ends. */
+		SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+		if (!conflict)
+			return true;
+	}
+	return false;
+}
+
+static InsertResult
+InsertRow(HeapStore *heap, const Row *row, bool yield_to_unique_index, TupleTableSlot *slot)
+{
+	ResultRelInfo *result_rel = heap->result_rel;
+	List	   *recheck = NIL;
+
+	if (result_rel->ri_TrigDesc && result_rel->ri_TrigDesc->trig_insert_before_row &&
+		!ExecBRInsertTriggers(heap->estate, result_rel, slot))
+		return INSERT_SKIPPED;
+	FinishRow(heap, slot, CMD_INSERT);
+	/* A row with the key that a trigger has put in is not what the caller would find instead. */
+	if (!yield_to_unique_index ||
+		!SameKey(heap->store.target, row, slot->tts_values, slot->tts_isnull))
+		recheck = InsertTuple(heap, slot);
+	else if (!InsertTupleOrYield(heap, slot, &recheck))
+		return INSERT_KEY_EXISTS;
+	ExecARInsertTriggers(heap->estate, result_rel, slot, recheck, NULL);
+	return INSERT_DONE;
+}
+
+static InsertResult
+HeapInsert(Store *store, const Row *row, bool yield_to_unique_index, TupleTableSlot *stored)
+{
+	HeapStore  *heap = (HeapStore *) store;
+	const bool	is_update = false;
+	InsertResult result;
+
+	RejectReadOnlyColumns(heap, row);
+	BeginWrite(heap, row->given, is_update);
+	StoreNewRow(heap, row, stored);
+	result = InsertRow(heap, row, yield_to_unique_index, stored);
+	EndWrite(heap);
+	slot_getallattrs(stored);
+	return result;
+}
+
+/* -- update ------------------------------------------------------------------- */
+
+/* Stores the found row with the columns set to row's values. */
+static void
+StoreUpdatedRow(const Row *row, const Bitmapset *columns, const TupleTableSlot *found,
+				TupleTableSlot *slot)
+{
+	int			natts = slot->tts_tupleDescriptor->natts;
+	int			attnum = -1;
+
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, found->tts_values, natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, found->tts_isnull, natts * sizeof(bool));
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+	{
+		slot->tts_values[attnum - 1] = row->values[attnum - 1];
+		slot->tts_isnull[attnum - 1] = row->isnull[attnum - 1];
+	}
+	ExecStoreVirtualTuple(slot);
+}
+
+static UpdateResult
+UpdateTuple(HeapStore *heap, ItemPointer tid, TupleTableSlot *slot)
+{
+	EState	   *estate = heap->estate;
+	const bool	wait = true;
+	TM_FailureData failure;
+	LockTupleMode lock_mode;
+	UpdatedIndexes updated_indexes;
+	List	   *recheck;
+	TM_Result	result;
+
+	result = table_tuple_update(heap->store.rel, tid, slot, estate->es_output_cid,
+								estate->es_snapshot, InvalidSnapshot, wait,
+								&failure, &lock_mode, &updated_indexes);
+	if (result == TM_SelfModified)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("tuple to be updated was already modified by an operation triggered by the current command"),
+				 errhint("Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.")));
+	if (!IsStillThere(result))
+		return UPDATE_ROW_IS_GONE;
+
+	recheck = UpdateIndexTuples(heap->result_rel, slot, estate, updated_indexes);
+	ExecARUpdateTriggers(estate, heap->result_rel, NULL, NULL, tid, NULL, slot, recheck, NULL, false);
+	return UPDATE_DONE;
+}
+
+static UpdateResult
+UpdateRow(HeapStore *heap, ItemPointer tid, TupleTableSlot *slot)
+{
+	const TriggerDesc *triggers = heap->result_rel->ri_TrigDesc;
+
+	if (triggers && triggers->trig_update_before_row &&
+		!BeforeRowUpdateTriggers(heap->estate, &heap->epq, heap->result_rel, tid, slot))
+		return UPDATE_SKIPPED;
+	FinishRow(heap, slot, CMD_UPDATE);
+	return UpdateTuple(heap, tid, slot);
+}
+
+static UpdateResult
+HeapUpdate(Store *store, const Row *row, const Bitmapset *columns, TupleTableSlot *found,
+		   TupleTableSlot *stored)
+{
+	HeapStore  *heap = (HeapStore *) store;
+	const TriggerDesc *triggers = store->rel->trigdesc;
+	const bool	is_update = true;
+	UpdateResult result;
+
+	CheckCmdReplicaIdentity(store->rel, CMD_UPDATE);
+	/* BEFORE triggers would be fired for the row's newest version, whatever its key is by then. */
+	if (triggers && triggers->trig_update_before_row &&
+		!LockFoundRow(store->target, row, columns, found))
+		return UPDATE_ROW_IS_GONE;
+
+	BeginWrite(heap, columns, is_update);
+	StoreUpdatedRow(row, columns, found, stored);
+	result = UpdateRow(heap, &found->tts_tid, stored);
+	EndWrite(heap);
+	slot_getallattrs(stored);
+	return result;
+}
+
+/* -- the store ---------------------------------------------------------------- */
+
+static void
+HeapClose(Store *store)
+{
+	HeapStore  *heap = (HeapStore *) store;
+
+	EndWrites(heap);
+	if (heap->scan)
+		index_endscan(heap->scan);
+	index_close(heap->index, NoLock);
+	ExecDropSingleTupleTableSlot(heap->second);
+}
+
+static const StoreMethods heap_methods = {
+	.find = HeapFind,
+	.insert = HeapInsert,
+	.update = HeapUpdate,
+	.close = HeapClose,
+};
+
+/* The caller has made sure that WhyNotHeapStore() returns NULL. */
+Store *
+OpenHeapStore(Target *target, Relation rel)
+{
+	HeapStore  *heap = palloc0(sizeof(HeapStore));
+
+	heap->store.target = target;
+	heap->store.rel = rel;
+	heap->store.methods = &heap_methods;
+	heap->context = CurrentMemoryContext;
+	heap->index = index_open(target->key_index, AccessShareLock);
+	heap->second = MakeFoundSlot(rel);
+	InitScanKeys(heap);
+	return &heap->store;
+}
