@@ -5,8 +5,10 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" product_upse
 MODULE_big = product_upsert
 OBJS = product_upsert.o \
 	src/access.o \
+	src/bulk.o \
 	src/call.o \
 	src/column.o \
+	src/jsonbwriter.o \
 	src/keylock.o \
 	src/payload.o \
 	src/result.o \

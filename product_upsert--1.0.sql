@@ -16,6 +16,14 @@ CREATE FUNCTION product_upsert(target regclass, payload jsonb, if_match jsonb DE
 COMMENT ON FUNCTION product_upsert(regclass, jsonb, jsonb) IS
 	'create or update a row, or an array of rows, of a table';
 
+CREATE FUNCTION product_upsert_from(source regclass, target regclass DEFAULT NULL,
+									OUT created bigint, OUT updated bigint, OUT unchanged bigint)
+	AS 'MODULE_PATHNAME', 'product_upsert_from'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION product_upsert_from(regclass, regclass) IS
+	'create or update a row of a table for every row of another table or view';
+
 CREATE FUNCTION product_upsert_lock(target regclass, payload jsonb) RETURNS void
 	AS 'MODULE_PATHNAME', 'product_upsert_lock'
 	LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -5,10 +5,13 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 
+#include "src/bulk.h"
 #include "src/call.h"
 #include "src/compat.h"
 #include "src/keylock.h"
@@ -22,6 +25,7 @@ MODULE_MAGIC("product_upsert", PRODUCT_UPSERT_VERSION);
 
 PG_FUNCTION_INFO_V1(product_upsert);
 PG_FUNCTION_INFO_V1(product_upsert_target);
+PG_FUNCTION_INFO_V1(product_upsert_from);
 PG_FUNCTION_INFO_V1(product_upsert_lock);
 
 static const struct config_enum_entry unknown_fields_options[] = {
@@ -67,14 +71,6 @@ _PG_init(void)
 	InitKeyLocks();
 }
 
-static void
-RejectNull(const char *argument)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-			 errmsg("%s must not be null", argument)));
-}
-
 /* Returns the payload, argument n: 22004 if it is NULL. */
 static Jsonb *
 GetPayload(FunctionCallInfo fcinfo, int n)
@@ -84,17 +80,17 @@ GetPayload(FunctionCallInfo fcinfo, int n)
 	return PG_GETARG_JSONB_P(n);
 }
 
-/* Returns the target, argument 0: 22004 if it is NULL, 42P01 if it is "-". */
+/* Returns the relation, argument n: 22004 if it is NULL, 42P01 if it is "-". */
 static Oid
-GetTarget(FunctionCallInfo fcinfo)
+GetRelation(FunctionCallInfo fcinfo, int n, const char *argument)
 {
-	if (PG_ARGISNULL(0))
-		RejectNull("target");
-	if (!OidIsValid(PG_GETARG_OID(0)))
+	if (PG_ARGISNULL(n))
+		RejectNull(argument);
+	if (!OidIsValid(PG_GETARG_OID(n)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID 0 does not exist")));
-	return PG_GETARG_OID(0);
+	return PG_GETARG_OID(n);
 }
 
 /*
@@ -112,10 +108,33 @@ product_upsert(PG_FUNCTION_ARGS)
 Datum
 product_upsert_target(PG_FUNCTION_ARGS)
 {
-	Oid			target = GetTarget(fcinfo);
+	Oid			target = GetRelation(fcinfo, 0, "target");
 	Jsonb	   *if_match = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
 
 	PG_RETURN_JSONB_P(UpsertPayload(target, GetPayload(fcinfo, 1), if_match));
+}
+
+/*
+ * product_upsert_from(source regclass, target regclass,
+ *					   OUT created bigint, OUT updated bigint, OUT unchanged bigint)
+ */
+Datum
+product_upsert_from(PG_FUNCTION_ARGS)
+{
+	Oid			source = GetRelation(fcinfo, 0, "source");
+	Oid			target = PG_ARGISNULL(1) ? DEFAULT_TABLE : GetRelation(fcinfo, 1, "target");
+	ActionCounts counts;
+	TupleDesc	desc;
+	Datum		values[3];
+	bool		nulls[3] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	UpsertFrom(source, target, counts);
+	values[0] = Int64GetDatum(counts[ACTION_CREATED]);
+	values[1] = Int64GetDatum(counts[ACTION_UPDATED]);
+	values[2] = Int64GetDatum(counts[ACTION_UNCHANGED]);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
 /*
@@ -124,7 +143,7 @@ product_upsert_target(PG_FUNCTION_ARGS)
 Datum
 product_upsert_lock(PG_FUNCTION_ARGS)
 {
-	Oid			target = GetTarget(fcinfo);
+	Oid			target = GetRelation(fcinfo, 0, "target");
 
 	LockPayload(target, GetPayload(fcinfo, 1));
 	PG_RETURN_VOID();

@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "access.h"
 #include "call.h"
@@ -33,38 +34,43 @@ typedef struct Call
 	Target	   *target;
 } Call;
 
+/*
+ * Upserts the rows in the order given, so that a key that comes again sees what was written
+ * before, and returns what became of them, in the caller's memory context.
+ */
 static Jsonb *
-CopyJsonb(const Jsonb *jsonb)
-{
-	return memcpy(palloc(VARSIZE(jsonb)), jsonb, VARSIZE(jsonb));
-}
-
-/* Upserts the rows in the order given, so that a key that comes again sees what was written before. */
-static Jsonb **
 UpsertRows(Call *call, const Row *if_match)
 {
-	Jsonb	  **results = palloc(call->payload.nrows * sizeof(Jsonb *));
+	const Payload *payload = &call->payload;
 	MemoryContext row_context = AllocSetContextCreate(call->context, "product_upsert row",
 													  ALLOCSET_DEFAULT_SIZES);
 	Upserter   *upserter = BeginUpserts(call->target, call->rel);
+	JsonbWriter writer;
+	JsonbNode	array;
 
-	for (int i = 0; i < call->payload.nrows; i++)
+	MemoryContextSwitchTo(call->caller);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	BeginJsonb(&writer);
+	if (payload->is_array)
+		array = BeginArray(&writer, payload->nrows);
+	MemoryContextSwitchTo(row_context);
+	for (int i = 0; i < payload->nrows; i++)
 	{
 		Outcome		outcome;
-		Jsonb	   *result;
 
-		if (call->payload.is_array)
+		if (payload->is_array)
 			call->position.element = i;
-		MemoryContextSwitchTo(row_context);
-		UpsertRow(upserter, call->payload.rows[i], if_match, &outcome);
-		result = OutcomeToJsonb(call->target, &outcome);
-		MemoryContextSwitchTo(call->context);
-		results[i] = CopyJsonb(result);
+		UpsertRow(upserter, payload->rows[i], if_match, &outcome);
+		WriteOutcome(&writer, payload->is_array ? &array : NULL, call->target, &outcome);
 		MemoryContextReset(row_context);
 	}
 	call->position.element = -1;
+	if (payload->is_array)
+		EndNode(&writer, &array, NULL);
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(call->context);
 	EndUpserts(upserter);
-	return results;
+	return EndJsonb(&writer);
 }
 
 /* Temporary tables can be written to in a read-only transaction, as by any other command. */
@@ -76,11 +82,12 @@ PreventIfReadOnly(Oid relid, const char *function)
 }
 
 /*
- * Locks the table and opens it. While we wait, a table that was found by name may
- * be renamed and another take its name: then start over with that.
+ * Locks the table, or the whole of it if the caller may do that, and opens it. *root is
+ * that of its partition tree. While we wait, a table that was found by name may be
+ * renamed and another take its name: then start over with that.
  */
-static void
-OpenTable(Call *call, Oid relid, const char *function)
+Relation
+OpenTable(Oid relid, bool whole_table, const char *function, Oid *root)
 {
 	bool		by_name = relid == DEFAULT_TABLE;
 
@@ -91,9 +98,9 @@ OpenTable(Call *call, Oid relid, const char *function)
 		RequireTable(relid);
 		CheckMayLock(relid);
 		PreventIfReadOnly(relid, function);
-		call->root = LockTargetTable(relid, call->payload.nrows);
+		*root = LockTargetTable(relid, whole_table);
 	} while (by_name && relid != FindDefaultTable());
-	call->rel = table_open(relid, NoLock);
+	return table_open(relid, NoLock);
 }
 
 /* Locks the table and makes rows of the payload; the caller goes on in call->context. */
@@ -115,7 +122,7 @@ BeginCall(Call *call, Oid relid, Jsonb *payload, const char *function)
 	error_context_stack = &call->describe;
 
 	ReadPayload(&call->payload, payload, &call->position);
-	OpenTable(call, relid, function);
+	call->rel = OpenTable(relid, IsBeyondBudget(call->payload.nrows), function, &call->root);
 	call->target = AcquireTarget(call->rel);
 	ReadRows(&call->payload, call->target, &call->position);
 }
@@ -140,19 +147,13 @@ UpsertPayload(Oid relid, Jsonb *payload, Jsonb *if_match)
 {
 	Call		call = {0};
 	Row		   *condition;
-	Jsonb	  **results;
 	Jsonb	   *result;
 
 	BeginCall(&call, relid, payload, "product_upsert()");
 	condition = ReadIfMatch(&call.payload, if_match, call.target, &call.position);
 	CheckMayUpsert(call.target, GivenColumns(&call.payload));
 	LockKeys(call.root, call.payload.hashes, call.payload.nrows);
-	results = UpsertRows(&call, condition);
-
-	MemoryContextSwitchTo(call.caller);
-	result = call.payload.is_array
-		? ArrayOfResults(results, call.payload.nrows)
-		: CopyJsonb(results[0]);
+	result = UpsertRows(&call, condition);
 	EndCall(&call);
 	return result;
 }

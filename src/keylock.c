@@ -160,20 +160,27 @@ WithinBudget(int nkeys)
 	return nkeys <= max_key_locks - held.total;
 }
 
+/* Is a call for so many keys by itself beyond what a transaction may hold? */
+bool
+IsBeyondBudget(int nkeys)
+{
+	return nkeys > max_key_locks;
+}
+
 /*
- * Locks the table for a call that will write nkeys keys, before anything else is
- * done, and returns the root of its partition tree. RowExclusiveLock is what any
- * writer takes. A batch that alone is beyond the budget of key locks takes the
- * whole table instead. It does so now, while it holds no key of this call that
- * others may wait for; a transaction that wrote to the table before can still
- * deadlock with another that did. Raises 42P01 if the table is dropped meanwhile.
+ * Locks the table for a call, before anything else is done, and returns the root of
+ * its partition tree. RowExclusiveLock is what any writer takes. A call that is
+ * beyond the budget of key locks takes the whole table instead, if the caller may. It
+ * does so now, while it holds no key of this call that others may wait for; a
+ * transaction that wrote to the table before can still deadlock with another that
+ * did. Raises 42P01 if the table is dropped meanwhile.
  *
  * Bulk calls on a partition must exclude writers that come through the root, so
  * the root is where the whole-table lock is taken. The tables between are locked
  * on the way down, in the order of PostgreSQL's own commands.
  */
 Oid
-LockTargetTable(Oid relid, int nkeys)
+LockTargetTable(Oid relid, bool whole_table)
 {
 	for (;;)
 	{
@@ -182,7 +189,7 @@ LockTargetTable(Oid relid, int nkeys)
 		LOCKMODE	mode = RowExclusiveLock;
 		ListCell   *cell;
 
-		if (nkeys > max_key_locks && MayLockWholeTable(root))
+		if (whole_table && MayLockWholeTable(root))
 			mode = WHOLE_TABLE_LOCK;
 		foreach(cell, path)
 			LockRelationOid(lfirst_oid(cell), lfirst_oid(cell) == root ? mode : RowExclusiveLock);
@@ -197,7 +204,7 @@ LockTargetTable(Oid relid, int nkeys)
 }
 
 /* Does this transaction exclude every other writer of the table already? */
-static bool
+bool
 HoldsWholeTable(Oid root)
 {
 	Relation	rel = table_open(root, NoLock);

@@ -22,7 +22,9 @@ extern int	max_key_locks;		/* setting product_upsert.max_key_locks */
 extern int	max_waiters;		/* setting product_upsert.max_waiters */
 
 extern void InitKeyLocks(void);
-extern Oid	LockTargetTable(Oid relid, int nkeys);
+extern bool IsBeyondBudget(int nkeys);
+extern Oid	LockTargetTable(Oid relid, bool whole_table);
+extern bool HoldsWholeTable(Oid root);
 extern void LockKeys(Oid root, const uint32 *hashes, int nkeys);
 
 #endif							/* PRODUCT_UPSERT_KEYLOCK_H */

@@ -20,6 +20,15 @@ Reject(const char *what)
 			 errmsg("%s", what)));
 }
 
+/* Raises 22004. */
+void
+RejectNull(const char *argument)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("%s must not be null", argument)));
+}
+
 /* A jsonb object or array as it is within another. */
 static JsonbValue
 BinaryValue(Jsonb *jsonb)

@@ -19,6 +19,7 @@ typedef struct Payload
 
 extern int	unknown_fields;		/* setting product_upsert.unknown_fields */
 
+extern void RejectNull(const char *argument);
 extern void ReadPayload(Payload *payload, Jsonb *argument, Position *position);
 extern void ReadRows(Payload *payload, Target *target, Position *position);
 extern Row *ReadIfMatch(const Payload *payload, Jsonb *argument, const Target *target,

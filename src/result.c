@@ -1,6 +1,8 @@
 /*
  * result.c
  *		What became of a payload, as jsonb.
+ *
+ * A row is spelled exactly as to_jsonb() spells it.
  */
 #include "postgres.h"
 
@@ -14,111 +16,89 @@ static const char *const action_names[] = {
 };
 
 static void
-PushKey(JsonbParseState **state, const char *name)
+WriteLiteral(JsonbWriter *writer, JsonbNode *node, const char *string)
 {
-	JsonbValue	key = {
-		.type = jbvString,
-		.val.string.val = unconstify(char *, name),
-		.val.string.len = strlen(name),
-	};
-
-	pushJsonbValue(state, WJB_KEY, &key);
+	WriteString(writer, node, string, strlen(string));
 }
 
 static void
-PushString(JsonbParseState **state, const char *text)
+WriteName(JsonbWriter *writer, JsonbNode *node, const Column *column)
 {
-	JsonbValue	value = {
-		.type = jbvString,
-		.val.string.val = unconstify(char *, text),
-		.val.string.len = strlen(text),
-	};
-
-	pushJsonbValue(state, WJB_VALUE, &value);
+	WriteString(writer, node, column->name, column->name_length);
 }
 
 static void
-PushJsonb(JsonbParseState **state, JsonbIteratorToken token, Jsonb *jsonb)
+WriteColumn(JsonbWriter *writer, JsonbNode *node, Column *column, const TupleTableSlot *slot)
 {
-	JsonbValue	value = {
-		.type = jbvBinary,
-		.val.binary.data = &jsonb->root,
-		.val.binary.len = VARSIZE(jsonb) - VARHDRSZ,
-	};
-
-	pushJsonbValue(state, token, &value);
-}
-
-/* "name": value */
-static void
-PushColumn(JsonbParseState **state, Column *column, TupleTableSlot *slot)
-{
+	int			index = column->attnum - 1;
 	JsonbValue	value;
 
-	PushKey(state, column->name);
-	FieldFromValue(column, slot->tts_values[column->attnum - 1], slot->tts_isnull[column->attnum - 1],
-				   &value);
-	pushJsonbValue(state, WJB_VALUE, &value);
+	FieldFromValue(column, slot->tts_values[index], slot->tts_isnull[index], &value);
+	WriteValue(writer, node, &value);
 }
 
 static void
-PushProduct(JsonbParseState **state, Target *target, TupleTableSlot *product)
+WriteProduct(JsonbWriter *writer, JsonbNode *parent, Target *target, const TupleTableSlot *product)
 {
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	JsonbNode	object = BeginObject(writer, target->ncolumns);
+
 	for (int i = 0; i < target->ncolumns; i++)
-		PushColumn(state, &target->columns[i], product);
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+		WriteName(writer, &object, &target->columns[i]);
+	for (int i = 0; i < target->ncolumns; i++)
+		WriteColumn(writer, &object, &target->columns[i], product);
+	EndNode(writer, &object, parent);
+}
+
+static bool
+IsColumnChanged(const Target *target, const Column *column, const Outcome *outcome)
+{
+	return !SameImage(target, column->attnum,
+					  outcome->previous->tts_values, outcome->previous->tts_isnull,
+					  outcome->product->tts_values, outcome->product->tts_isnull);
 }
 
 /* The old value of every column whose stored value changed. */
 static void
-PushPrevious(JsonbParseState **state, Target *target, const Outcome *outcome)
+WritePrevious(JsonbWriter *writer, JsonbNode *parent, Target *target, const Outcome *outcome)
 {
-	TupleTableSlot *before = outcome->previous;
-	TupleTableSlot *after = outcome->product;
+	Column	  **changed = palloc(target->ncolumns * sizeof(Column *));
+	int			nchanged = 0;
+	JsonbNode	object;
 
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < target->ncolumns; i++)
 	{
-		Column	   *column = &target->columns[i];
-
-		if (!SameImage(target, column->attnum, before->tts_values, before->tts_isnull,
-					   after->tts_values, after->tts_isnull))
-			PushColumn(state, column, before);
+		if (IsColumnChanged(target, &target->columns[i], outcome))
+			changed[nchanged++] = &target->columns[i];
 	}
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	object = BeginObject(writer, nchanged);
+	for (int i = 0; i < nchanged; i++)
+		WriteName(writer, &object, changed[i]);
+	for (int i = 0; i < nchanged; i++)
+		WriteColumn(writer, &object, changed[i], outcome->previous);
+	EndNode(writer, &object, parent);
 }
 
-/* {"action": ..., "product": {row} or null, "previous": {...} with "updated" alone} */
-Jsonb *
-OutcomeToJsonb(Target *target, const Outcome *outcome)
+/*
+ * {"action": ..., "product": {row} or null, "previous": {...} with "updated" alone}, as an
+ * element of parent, or the root if that is NULL
+ */
+void
+WriteOutcome(JsonbWriter *writer, JsonbNode *parent, Target *target, const Outcome *outcome)
 {
-	JsonbParseState *state = NULL;
+	JsonbNode	object = BeginObject(writer, outcome->previous ? 3 : 2);
 	JsonbValue	null = {.type = jbvNull};
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	PushKey(&state, "action");
-	PushString(&state, action_names[outcome->action]);
-	PushKey(&state, "product");
-	if (outcome->product)
-		PushProduct(&state, target, outcome->product);
-	else
-		pushJsonbValue(&state, WJB_VALUE, &null);
+	WriteLiteral(writer, &object, "action");
+	WriteLiteral(writer, &object, "product");
 	if (outcome->previous)
-	{
-		PushKey(&state, "previous");
-		PushPrevious(&state, target, outcome);
-	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-}
+		WriteLiteral(writer, &object, "previous");
 
-Jsonb *
-ArrayOfResults(Jsonb **results, int nresults)
-{
-	JsonbParseState *state = NULL;
-
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	for (int i = 0; i < nresults; i++)
-		PushJsonb(&state, WJB_ELEM, results[i]);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	WriteLiteral(writer, &object, action_names[outcome->action]);
+	if (outcome->product)
+		WriteProduct(writer, &object, target, outcome->product);
+	else
+		WriteValue(writer, &object, &null);
+	if (outcome->previous)
+		WritePrevious(writer, &object, target, outcome);
+	EndNode(writer, &object, parent);
 }

@@ -5,9 +5,10 @@
 #ifndef PRODUCT_UPSERT_RESULT_H
 #define PRODUCT_UPSERT_RESULT_H
 
+#include "jsonbwriter.h"
 #include "upsert.h"
 
-extern Jsonb *OutcomeToJsonb(Target *target, const Outcome *outcome);
-extern Jsonb *ArrayOfResults(Jsonb **results, int nresults);
+extern void WriteOutcome(JsonbWriter *writer, JsonbNode *parent, Target *target,
+						 const Outcome *outcome);
 
 #endif							/* PRODUCT_UPSERT_RESULT_H */

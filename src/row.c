@@ -49,11 +49,10 @@ NearestColumn(const Target *target, const char *name, int length)
 	return nearest;
 }
 
-static void
-ReportUnknownField(const Target *target, const JsonbValue *field)
+/* Raises 42703 for a field that is no column. */
+void
+ReportUnknownField(const Target *target, const char *name, int length)
 {
-	const char *name = field->val.string.val;
-	int			length = field->val.string.len;
 	const Column *nearest = NearestColumn(target, name, length);
 	int			clipped = pg_mbcliplen(name, length, NAMEDATALEN - 1);
 
@@ -120,7 +119,7 @@ RowFromJsonb(const Target *target, const JsonbValue *object, UnknownFields unkno
 		Column	   *column = NextColumn(target, &field, &next);
 
 		if (column == NULL && unknown_fields == UNKNOWN_FIELDS_ERROR)
-			ReportUnknownField(target, &field);
+			ReportUnknownField(target, field.val.string.val, field.val.string.len);
 		(void) JsonbIteratorNext(&iterator, &field, true);
 		if (column == NULL)
 			continue;

@@ -30,6 +30,7 @@ typedef struct Position
 	const char *field;			/* NULL when no single field is concerned */
 } Position;
 
+extern void ReportUnknownField(const Target *target, const char *name, int length);
 extern Row *MakeRow(const Target *target);
 extern Row *RowFromJsonb(const Target *target, const JsonbValue *object,
 						 UnknownFields unknown_fields, Position *position);

@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/syscache.h"
 
 #include "statement.h"
@@ -64,6 +65,22 @@ FreeStatementCache(void *arg)
 
 	FreeAll(&cache->statements);
 	FreeAll(&cache->retired);
+}
+
+/*
+ * PostgreSQL parses an invalidated statement anew, and renaming schemas takes no
+ * lock on the tables in them: a table's name may have become that of another. Raises
+ * 55000 if the plan is not about the table that was meant.
+ */
+void
+RequirePlanReads(SPIPlanPtr plan, Oid relid, const char *name)
+{
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+
+	if (!list_member_oid(source->relationOids, relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("another table has taken the name of table \"%s\" during the call", name)));
 }
 
 /* Returns a name for the table in statements that cannot be taken for a column's. */

@@ -27,6 +27,7 @@ typedef struct Statement
 	SPIPlanPtr	plan;
 } Statement;
 
+extern void RequirePlanReads(SPIPlanPtr plan, Oid relid, const char *name);
 extern void OpenStatements(Target *target, Relation rel);
 extern Statement *GetStatement(Target *target, StatementKind kind, const Bitmapset *columns,
 							   int nparameters, Oid *parameter_types);

@@ -92,22 +92,6 @@ AddKeyParameters(Parameters *parameters, const Target *target, const Datum *valu
 }
 
 /*
- * PostgreSQL parses an invalidated statement anew, and renaming schemas takes no
- * lock on the tables in them: its name may have become that of another table.
- */
-static void
-CheckStatementTarget(const Statement *statement, const Target *target)
-{
-	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(statement->plan));
-
-	if (!list_member_oid(source->relationOids, target->relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("another table has taken the name of table \"%s\" during the call",
-						target->name)));
-}
-
-/*
  * The plan that looks up the key is made when the table may still be small, and kept
  * as it grows: so it is to use an index if one serves. Returns the level at which the
  * planner's settings are changed, or 0 if there is nothing to plan.
@@ -155,7 +139,7 @@ Execute(Store *store, StatementKind kind, const Bitmapset *columns, const Parame
 	MemoryContextSwitchTo(caller);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_snapshot returned %s", SPI_result_code_string(result));
-	CheckStatementTarget(statement, store->target);
+	RequirePlanReads(statement->plan, store->target->relid, store->target->name);
 	return SPI_processed;
 }
 

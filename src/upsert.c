@@ -4,7 +4,7 @@
  *
  * The rules that make it safe, and where they are kept:
  *
- * 1. Lock first, snapshot second: the caller locks, then calls BeginUpserts().
+ * 1. Lock first, snapshot second: the callers of UpsertRow().
  * 2. The lock is of the transaction, on the table's root and the key: LockKeys().
  * 3. Keys are hashed and compared as typed values: HashKey(), the store's find.
  * 4. At REPEATABLE READ and SERIALIZABLE a stale snapshot is an error: Find().
@@ -344,10 +344,8 @@ Update(Upserter *upserter, const Row *row, Outcome *outcome)
 }
 
 /*
- * Gets ready to upsert rows of the table. At READ COMMITTED this takes the snapshot
- * that they are looked up with, so whoever promises to create no key twice holds the
- * locks by now: the snapshot sees all that earlier holders of them committed. The
- * upserter lives in the current memory context, until EndUpserts() or an error.
+ * Gets ready to upsert rows of the table. The upserter lives in the current memory
+ * context, until EndUpserts() or an error.
  */
 Upserter *
 BeginUpserts(Target *target, Relation rel)
@@ -358,14 +356,12 @@ BeginUpserts(Target *target, Relation rel)
 	upserter->found = MakeFoundSlot(rel);
 	upserter->again = MakeFoundSlot(rel);
 	upserter->stored = MakeStoredSlot(rel);
-	PushActiveSnapshot(GetTransactionSnapshot());
 	return upserter;
 }
 
 void
 EndUpserts(Upserter *upserter)
 {
-	PopActiveSnapshot();
 	ExecDropSingleTupleTableSlot(upserter->found);
 	ExecDropSingleTupleTableSlot(upserter->again);
 	ExecDropSingleTupleTableSlot(upserter->stored);
@@ -373,8 +369,10 @@ EndUpserts(Upserter *upserter)
 }
 
 /*
- * Upserts one row, whose key is locked. The outcome is good until the next row is
- * upserted.
+ * Upserts one row, whose key is locked. The active snapshot is the transaction's, and
+ * at READ COMMITTED the caller took it with the lock in hand: so it sees all that
+ * earlier holders committed. It is left as it sees this row too, or replaced by a newer
+ * one. The outcome is good until the next row is upserted.
  *
  * Writers that do not take the lock may still come in between: what was found may
  * be updated, moved to another key or deleted, what was not found may be inserted.

@@ -1,0 +1,440 @@
+/*
+ * bulk.c
+ *		Upserts of all the rows of another table.
+ *
+ * The rows of the source come one by one from the executor, as they come to a client,
+ * and each goes through the rules of an upsert before the next is read. So the memory
+ * this takes does not depend on their number, and no row is turned into JSON.
+ *
+ * What lasts for the call is in one memory context, what a row needs in another.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/progress.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
+#include "tcop/dest.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
+
+#include "access.h"
+#include "bulk.h"
+#include "call.h"
+#include "keylock.h"
+#include "payload.h"
+#include "statement.h"
+
+/* A column of the source, and what becomes of it. */
+typedef struct SourceColumn
+{
+	Column	   *column;			/* of the target */
+	Expr	   *coercion;		/* to that column's type; NULL if there is nothing to do */
+	ExprState  *coerce;
+} SourceColumn;
+
+typedef struct BulkLoad
+{
+	DestReceiver receiver;		/* must be first: the executor knows no more than this */
+	MemoryContext context;
+	MemoryContext row_context;
+
+	Relation	source;
+	int			ncolumns;		/* those read, in the order of the source */
+	SourceColumn *columns;
+	Bitmapset  *given;
+	bool		reads_payloads; /* the source is a single column of jsonb */
+
+	Relation	rel;
+	Target	   *target;
+	Upserter   *upserter;
+	ExprContext *expressions;
+	Row		   *row;
+
+	int64		nrows;			/* read so far; the one at hand is the last */
+	Position	position;		/* in it */
+	int64	   *counts;
+} BulkLoad;
+
+/* -- the source --------------------------------------------------------------- */
+
+static void
+CheckSourceKind(Relation source)
+{
+	switch (source->rd_rel->relkind)
+	{
+		case RELKIND_RELATION:
+		case RELKIND_PARTITIONED_TABLE:
+		case RELKIND_VIEW:
+		case RELKIND_MATVIEW:
+		case RELKIND_FOREIGN_TABLE:
+			return;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("cannot read rows from relation \"%s\"", RelationGetRelationName(source)),
+					 errdetail_relkind_not_supported(source->rd_rel->relkind)));
+	}
+}
+
+/* Opens the source, which nobody can drop or alter then until the transaction ends. */
+static Relation
+OpenSource(Oid relid)
+{
+	Relation	source;
+
+	LockRelationOid(relid, AccessShareLock);
+	RequireTable(relid);
+	source = relation_open(relid, NoLock);
+	CheckSourceKind(source);
+	return source;
+}
+
+/* Values of other types are coerced as by INSERT ... SELECT. */
+static Expr *
+BuildCoercion(const BulkLoad *load, Form_pg_attribute from, int position, const Column *column)
+{
+	Form_pg_attribute to = TupleDescAttr(load->target->desc, column->attnum - 1);
+	Var		   *var = makeVar(1, position, from->atttypid, from->atttypmod, from->attcollation, 0);
+	Node	   *coerced = coerce_to_target_type(NULL, (Node *) var, from->atttypid,
+												to->atttypid, to->atttypmod,
+												COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+
+	if (coerced == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" is of type %s but that of the source is of type %s",
+						column->name, format_type_be(to->atttypid), format_type_be(from->atttypid)),
+				 errhint("Let the source be a view that casts it."),
+				 errtablecol(load->rel, column->attnum)));
+	return coerced == (Node *) var ? NULL : expression_planner((Expr *) coerced);
+}
+
+/* The columns of the source that are columns of the target, by name: 42703 for others. */
+static void
+MatchColumns(BulkLoad *load)
+{
+	TupleDesc	desc = RelationGetDescr(load->source);
+
+	load->columns = palloc0(desc->natts * sizeof(SourceColumn));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		const char *name = NameStr(attribute->attname);
+		Column	   *column;
+
+		if (attribute->attisdropped)
+			continue;
+		column = FindColumn(load->target, name, strlen(name));
+		if (column)
+		{
+			SourceColumn *match = &load->columns[load->ncolumns++];
+
+			match->column = column;
+			match->coercion = BuildCoercion(load, attribute, load->ncolumns, column);
+			load->given = bms_add_member(load->given, column->attnum);
+		}
+		else if (unknown_fields == UNKNOWN_FIELDS_ERROR)
+			ReportUnknownField(load->target, name, strlen(name));
+	}
+}
+
+/* Is a single column of jsonb all that the source has? */
+static bool
+HoldsPayloads(Relation source)
+{
+	Form_pg_attribute only = NULL;
+
+	for (int i = 0; i < RelationGetNumberOfAttributes(source); i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(source), i);
+
+		if (attribute->attisdropped)
+			continue;
+		if (only)
+			return false;
+		only = attribute;
+	}
+	return only && getBaseType(only->atttypid) == JSONBOID;
+}
+
+/* SELECT s.brand, ... FROM ONLY? source s: all columns that are read, in the source's order */
+static char *
+WriteQuery(const BulkLoad *load)
+{
+	Relation	source = load->source;
+	TupleDesc	desc = RelationGetDescr(source);
+	const char *separator = "";
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		const char *name = NameStr(attribute->attname);
+
+		if (attribute->attisdropped ||
+			!(load->reads_payloads || FindColumn(load->target, name, strlen(name))))
+			continue;
+		appendStringInfo(&sql, "%ss.%s", separator, quote_identifier(name));
+		separator = ", ";
+	}
+	appendStringInfo(&sql, " FROM %s s",
+					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(source)),
+												RelationGetRelationName(source)));
+	return sql.data;
+}
+
+/* -- a row of it -------------------------------------------------------------- */
+
+static void
+Upsert(BulkLoad *load, const Row *row)
+{
+	const Row  *if_match = NULL;
+	Outcome		outcome;
+
+	UpsertRow(load->upserter, row, if_match, &outcome);
+	load->counts[outcome.action]++;
+}
+
+/* Makes a row of the source's; its values are the source's own, or in the row context. */
+static Row *
+RowFromSlot(BulkLoad *load, TupleTableSlot *slot)
+{
+	Row		   *row = load->row;
+
+	slot_getallattrs(slot);
+	ResetExprContext(load->expressions);
+	load->expressions->ecxt_scantuple = slot;
+	for (int i = 0; i < load->ncolumns; i++)
+	{
+		const SourceColumn *source = &load->columns[i];
+		int			index = source->column->attnum - 1;
+
+		row->values[index] = slot->tts_values[i];
+		row->isnull[index] = slot->tts_isnull[i];
+		if (source->coerce == NULL)
+			continue;
+		load->position.field = source->column->name;
+		row->values[index] = ExecEvalExprSwitchContext(source->coerce, load->expressions,
+													   &row->isnull[index]);
+		load->position.field = NULL;
+	}
+	row->given = bms_copy(load->given);
+	CompleteKey(load->target, row);
+	return row;
+}
+
+static void
+UpsertPayloadFromSlot(BulkLoad *load, TupleTableSlot *slot)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, 1, &isnull);
+	Payload		payload;
+
+	if (isnull)
+		RejectNull("payload");
+	ReadPayload(&payload, DatumGetJsonbP(value), &load->position);
+	ReadRows(&payload, load->target, &load->position);
+	CheckMayUpsert(load->target, GivenColumns(&payload));
+	for (int i = 0; i < payload.nrows; i++)
+	{
+		if (payload.is_array)
+			load->position.element = i;
+		Upsert(load, payload.rows[i]);
+	}
+	load->position.element = -1;
+}
+
+/* -- the executor's side ------------------------------------------------------ */
+
+static void
+StartUp(DestReceiver *self, int operation pg_attribute_unused(),
+		TupleDesc desc pg_attribute_unused())
+{
+	BulkLoad   *load = (BulkLoad *) self;
+	MemoryContext caller = MemoryContextSwitchTo(load->context);
+
+	/* Not before: a store that uses SPI as well must be inside the statement that feeds it. */
+	load->upserter = BeginUpserts(load->target, load->rel);
+	load->expressions = CreateStandaloneExprContext();
+	load->row = MakeRow(load->target);
+	for (int i = 0; i < load->ncolumns; i++)
+	{
+		if (load->columns[i].coercion)
+			load->columns[i].coerce = ExecInitExpr(load->columns[i].coercion, NULL);
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+static bool
+ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
+{
+	BulkLoad   *load = (BulkLoad *) self;
+	MemoryContext caller = MemoryContextSwitchTo(load->row_context);
+
+	load->nrows++;
+	/* Only for as long as the row takes: the source's query has a snapshot of its own. */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (load->reads_payloads)
+		UpsertPayloadFromSlot(load, slot);
+	else
+		Upsert(load, RowFromSlot(load, slot));
+	PopActiveSnapshot();
+	pgstat_progress_update_param(PROGRESS_COPY_TUPLES_PROCESSED, load->nrows);
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(load->row_context);
+	return true;
+}
+
+static void
+ShutDown(DestReceiver *self)
+{
+	BulkLoad   *load = (BulkLoad *) self;
+
+	FreeExprContext(load->expressions, true);
+	EndUpserts(load->upserter);
+}
+
+static void
+Destroy(DestReceiver *self pg_attribute_unused())
+{
+}
+
+static void
+RunQuery(BulkLoad *load)
+{
+	SPIExecuteOptions options = {.dest = &load->receiver};
+	char	   *sql = WriteQuery(load);
+	SPIPlanPtr	plan;
+	int			result;
+
+	SPI_connect();
+	plan = SPI_prepare(sql, 0, NULL);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare returned %s for %s", SPI_result_code_string(SPI_result), sql);
+	RequirePlanReads(plan, RelationGetRelid(load->source), RelationGetRelationName(load->source));
+	result = SPI_execute_plan_extended(plan, &options);
+	if (result < 0)
+		elog(ERROR, "SPI_execute_plan_extended returned %s", SPI_result_code_string(result));
+	SPI_finish();
+}
+
+/* -- the call ----------------------------------------------------------------- */
+
+/* Error context callback: which row of the source the error is about. */
+static void
+DescribeRow(void *arg)
+{
+	BulkLoad   *load = arg;
+
+	if (load->nrows == 0)
+		return;
+	if (!load->reads_payloads && load->position.field)
+		errcontext("column \"%s\" of row " INT64_FORMAT " of \"%s\"", load->position.field,
+				   load->nrows, RelationGetRelationName(load->source));
+	else
+		errcontext("row " INT64_FORMAT " of \"%s\"", load->nrows,
+				   RelationGetRelationName(load->source));
+}
+
+/* No number of keys is too many for the lock of the whole table, and no other lock will do. */
+static void
+RequireWholeTable(Oid root)
+{
+	if (HoldsWholeTable(root))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to lock table \"%s\"", get_rel_name(root)),
+			 errdetail("A bulk load keeps other writers off the table, as LOCK TABLE does."),
+			 errhint("Grant UPDATE on the table as a whole.")));
+}
+
+static void
+BeginProgress(Oid relid)
+{
+	const int	params[] = {PROGRESS_COPY_COMMAND, PROGRESS_COPY_TYPE};
+	const int64 values[] = {PROGRESS_COPY_COMMAND_FROM, PROGRESS_COPY_TYPE_CALLBACK};
+
+	pgstat_progress_start_command(PROGRESS_COMMAND_COPY, relid);
+	pgstat_progress_update_multi_param(lengthof(params), params, values);
+}
+
+/*
+ * Upserts all rows of source, a table or view, into target (or DEFAULT_TABLE), and
+ * counts what became of them. All or nothing: an error leaves no row behind.
+ */
+void
+UpsertFrom(Oid source, Oid target, ActionCounts counts)
+{
+	const bool	whole_table = true;
+	MemoryContext caller = CurrentMemoryContext;
+	ErrorContextCallback describe_position;
+	ErrorContextCallback describe_row;
+	BulkLoad	load = {
+		.receiver = {
+			.rStartup = StartUp,
+			.receiveSlot = ReceiveRow,
+			.rShutdown = ShutDown,
+			.rDestroy = Destroy,
+			.mydest = DestNone,
+		},
+		.position = {.element = -1},
+		.counts = counts,
+	};
+	Oid			root;
+
+	load.context = AllocSetContextCreate(CurrentMemoryContext, "product_upsert bulk load",
+										 ALLOCSET_DEFAULT_SIZES);
+	load.row_context = AllocSetContextCreate(load.context, "product_upsert row",
+											 ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(load.context);
+	memset(counts, 0, sizeof(ActionCounts));
+
+	load.rel = OpenTable(target, whole_table, "product_upsert_from()", &root);
+	RequireWholeTable(root);
+	load.source = OpenSource(source);
+	load.target = AcquireTarget(load.rel);
+	load.reads_payloads = HoldsPayloads(load.source);
+	if (!load.reads_payloads)
+	{
+		MatchColumns(&load);
+		CheckMayUpsert(load.target, load.given);
+	}
+
+	describe_row = (ErrorContextCallback)
+	{
+		.callback = DescribeRow,
+		.arg = &load,
+		.previous = error_context_stack,
+	};
+	describe_position = (ErrorContextCallback)
+	{
+		.callback = DescribePosition,
+		.arg = &load.position,
+		.previous = &describe_row,
+	};
+	error_context_stack = load.reads_payloads ? &describe_position : &describe_row;
+	BeginProgress(RelationGetRelid(load.rel));
+	RunQuery(&load);
+	pgstat_progress_end_command();
+	error_context_stack = describe_row.previous;
+
+	relation_close(load.source, NoLock);
+	table_close(load.rel, NoLock);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(load.context);
+}
