@@ -11,6 +11,7 @@
 #include "access/table.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
+#include "storage/sinval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -90,16 +91,18 @@ Relation
 OpenTable(Oid relid, bool whole_table, const char *function, Oid *root)
 {
 	bool		by_name = relid == DEFAULT_TABLE;
+	uint64		messages;
 
 	do
 	{
+		messages = SharedInvalidMessageCounter;
 		if (by_name)
 			relid = FindDefaultTable();
 		RequireTable(relid);
 		CheckMayLock(relid);
 		PreventIfReadOnly(relid, function);
 		*root = LockTargetTable(relid, whole_table);
-	} while (by_name && relid != FindDefaultTable());
+	} while (by_name && messages != SharedInvalidMessageCounter && relid != FindDefaultTable());
 	return table_open(relid, NoLock);
 }
 

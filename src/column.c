@@ -24,6 +24,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/syscache.h"
 
 #include "column.h"
 
@@ -217,6 +218,8 @@ BuildColumn(Column *column, Relation rel, AttrNumber attnum)
 	column->name_length = strlen(column->name);
 	column->type = attribute->atttypid;
 	column->base_type = getBaseType(column->type);
+	if (column->base_type != column->type)
+		column->domain_hash = GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(column->type));
 	column->varies = HoldsComposite(column->type);
 	column->context = CurrentMemoryContext;
 	BuildDefault(column, rel, attribute);

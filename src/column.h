@@ -46,6 +46,7 @@ typedef struct Column
 	int			name_length;
 	Oid			type;
 	Oid			base_type;		/* of a domain; else the type */
+	uint32		domain_hash;	/* by which invalidation tells of a domain; else 0 */
 	Expr	   *default_value;	/* planned, or NULL */
 
 	InputMethod input;

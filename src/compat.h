@@ -155,19 +155,26 @@ typedef TU_UpdateIndexes UpdatedIndexes;
 typedef bool UpdatedIndexes;
 #endif
 
-/* Inserts them. Returns the indexes whose constraints are to be checked later. */
+static inline bool
+NeedsIndexTuples(UpdatedIndexes updated)
+{
+#if PG_VERSION_NUM >= 160000
+	return updated != TU_None;
+#else
+	return updated;
+#endif
+}
+
+/* Inserts those. Returns the indexes whose constraints are to be checked later. */
 static inline List *
 UpdateIndexTuples(ResultRelInfo *result_rel, TupleTableSlot *slot, EState *estate,
 				  UpdatedIndexes updated)
 {
 #if PG_VERSION_NUM >= 160000
-	if (updated == TU_None)
-		return NIL;
 	return ExecInsertIndexTuples(result_rel, slot, estate, true, false, NULL, NIL,
 								 updated == TU_Summarizing);
 #else
-	if (!updated)
-		return NIL;
+	(void) updated;
 	return ExecInsertIndexTuples(result_rel, slot, estate, true, false, NULL, NIL);
 #endif
 }

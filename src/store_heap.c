@@ -41,8 +41,7 @@ typedef struct HeapStore
 	/* for finding */
 	Relation	index;			/* the target's key_index */
 	IndexScanDesc scan;			/* begun with the first search */
-	int			nscan_keys;
-	ScanKeyData scan_keys[INDEX_MAX_KEYS];
+	ScanKeyData *scan_keys;		/* its, with the arguments of the last search */
 	TupleTableSlot *second;		/* for a second row with the same key */
 
 	/* for writing; NULL until the first write */
@@ -68,19 +67,12 @@ HasStatementTriggers(const TriggerDesc *triggers)
 		 triggers->trig_update_old_table);
 }
 
-/*
- * An index that was built over broken HOT chains must not be used by a transaction that
- * could see their older members.
- */
+/* Could a snapshot of this transaction be older than the index is good for? */
 static bool
-IsIndexTooNew(Oid index_oid)
+IsIndexTooNew(const KeyIndex *index)
 {
-	Relation	index = index_open(index_oid, AccessShareLock);
-	bool		too_new = index->rd_index->indcheckxmin &&
-		!TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data), TransactionXmin);
-
-	index_close(index, NoLock);
-	return too_new;
+	return TransactionIdIsValid(index->not_before) &&
+		!TransactionIdPrecedes(index->not_before, TransactionXmin);
 }
 
 /*
@@ -104,7 +96,7 @@ WhyNotHeapStore(const Target *target, Relation rel)
 		return "it has virtual generated columns";
 	if (check_enable_rls(target->relid, InvalidOid, true) == RLS_ENABLED)
 		return "row-level security applies";
-	if (!OidIsValid(target->key_index))
+	if (target->key_index == NULL)
 		return "it has no btree index that begins with the key";
 	if (IsIndexTooNew(target->key_index))
 		return "the index on the key is newer than the transaction";
@@ -113,52 +105,18 @@ WhyNotHeapStore(const Target *target, Relation rel)
 
 /* -- find --------------------------------------------------------------------- */
 
-static const KeyColumn *
-FindKeyColumn(const Target *target, AttrNumber attnum)
-{
-	for (int i = 0; i < target->nkeys; i++)
-	{
-		if (target->keys[i].column->attnum == attnum)
-			return &target->keys[i];
-	}
-	return NULL;
-}
-
-/* One scan key for each of the index's columns, from the first, that is in the key. */
-static void
-InitScanKeys(HeapStore *heap)
-{
-	const Target *target = heap->store.target;
-	Relation	index = heap->index;
-
-	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
-	{
-		const KeyColumn *key = FindKeyColumn(target, index->rd_index->indkey.values[i]);
-		int			strategy;
-		Oid			left;
-		Oid			right;
-
-		if (key == NULL)
-			break;
-		get_op_opfamily_properties(key->eq_operator, index->rd_opfamily[i], false,
-								   &strategy, &left, &right);
-		ScanKeyEntryInitializeWithInfo(&heap->scan_keys[heap->nscan_keys++], 0, i + 1, strategy,
-									   right, key->collation,
-									   unconstify(FmgrInfo *, &key->eq_function), (Datum) 0);
-	}
-}
-
 /* NULL equals NULL. */
 static void
 SetScanKeys(HeapStore *heap, const Row *row)
 {
-	for (int i = 0; i < heap->nscan_keys; i++)
-	{
-		ScanKey		scan_key = &heap->scan_keys[i];
-		int			column = heap->index->rd_index->indkey.values[i] - 1;
+	const KeyIndex *index = heap->store.target->key_index;
 
-		scan_key->sk_flags = row->isnull[column] ? SK_ISNULL | SK_SEARCHNULL : 0;
-		scan_key->sk_argument = row->values[column];
+	for (int i = 0; i < index->nscan_keys; i++)
+	{
+		int			column = index->attnums[i] - 1;
+
+		heap->scan_keys[i].sk_flags = row->isnull[column] ? SK_ISNULL | SK_SEARCHNULL : 0;
+		heap->scan_keys[i].sk_argument = row->values[column];
 	}
 }
 
@@ -166,12 +124,13 @@ SetScanKeys(HeapStore *heap, const Row *row)
 static int
 ScanForTwo(HeapStore *heap, Snapshot snapshot, TupleTableSlot *first)
 {
+	int			nkeys = heap->store.target->key_index->nscan_keys;
 	int			nfound = 0;
 
 	if (heap->scan == NULL)
-		heap->scan = BeginIndexScan(heap->store.rel, heap->index, snapshot, heap->nscan_keys);
+		heap->scan = BeginIndexScan(heap->store.rel, heap->index, snapshot, nkeys);
 	heap->scan->xs_snapshot = snapshot;
-	index_rescan(heap->scan, heap->scan_keys, heap->nscan_keys, NULL, 0);
+	index_rescan(heap->scan, heap->scan_keys, nkeys, NULL, 0);
 	if (index_getnext_slot(heap->scan, ForwardScanDirection, first))
 		nfound++;
 	if (nfound > 0 && index_getnext_slot(heap->scan, ForwardScanDirection, heap->second))
@@ -203,7 +162,6 @@ static void
 BeginWrites(HeapStore *heap)
 {
 	Relation	rel = heap->store.rel;
-	const bool	speculative = heap->store.target->arbiters != NIL;
 	MemoryContext caller = MemoryContextSwitchTo(heap->context);
 
 	heap->estate = CreateExecutorState();
@@ -211,10 +169,23 @@ BeginWrites(HeapStore *heap)
 	heap->named = InitRangeTable(heap->estate, rel);
 	heap->result_rel = makeNode(ResultRelInfo);
 	InitResultRelInfo(heap->result_rel, rel, 1, NULL, 0);
-	ExecOpenIndices(heap->result_rel, speculative);
 	heap->estate->es_opened_result_relations = list_make1(heap->result_rel);
 	EvalPlanQualInit(&heap->epq, heap->estate, NULL, NIL, 0);
 	heap->defaults = palloc0(RelationGetNumberOfAttributes(rel) * sizeof(ExprState *));
+	MemoryContextSwitchTo(caller);
+}
+
+/* Opens the indexes, once there is something to put in: an update on the same page has nothing. */
+static void
+OpenIndexes(HeapStore *heap)
+{
+	const bool	speculative = heap->store.target->arbiters != NIL;
+	MemoryContext caller;
+
+	if (heap->result_rel->ri_NumIndices > 0)
+		return;
+	caller = MemoryContextSwitchTo(heap->estate->es_query_cxt);
+	ExecOpenIndices(heap->result_rel, speculative);
 	MemoryContextSwitchTo(caller);
 }
 
@@ -387,8 +358,6 @@ InsertTuple(HeapStore *heap, TupleTableSlot *slot)
 	bool		conflict;
 
 	table_tuple_insert(heap->store.rel, slot, heap->estate->es_output_cid, 0, NULL);
-	if (heap->result_rel->ri_NumIndices == 0)
-		return NIL;
 	return InsertIndexTuples(heap->result_rel, slot, heap->estate, &conflict, NIL);
 }
 
@@ -426,6 +395,7 @@ InsertRow(HeapStore *heap, const Row *row, bool yield_to_unique_index, TupleTabl
 		!ExecBRInsertTriggers(heap->estate, result_rel, slot))
 		return INSERT_SKIPPED;
 	FinishRow(heap, slot, CMD_INSERT);
+	OpenIndexes(heap);
 	/* A row with the key that a trigger has put in is not what the caller would find instead. */
 	if (!yield_to_unique_index ||
 		!SameKey(heap->store.target, row, slot->tts_values, slot->tts_isnull))
@@ -481,7 +451,7 @@ UpdateTuple(HeapStore *heap, ItemPointer tid, TupleTableSlot *slot)
 	TM_FailureData failure;
 	LockTupleMode lock_mode;
 	UpdatedIndexes updated_indexes;
-	List	   *recheck;
+	List	   *recheck = NIL;
 	TM_Result	result;
 
 	result = table_tuple_update(heap->store.rel, tid, slot, estate->es_output_cid,
@@ -495,7 +465,11 @@ UpdateTuple(HeapStore *heap, ItemPointer tid, TupleTableSlot *slot)
 	if (!IsStillThere(result))
 		return UPDATE_ROW_IS_GONE;
 
-	recheck = UpdateIndexTuples(heap->result_rel, slot, estate, updated_indexes);
+	if (NeedsIndexTuples(updated_indexes))
+	{
+		OpenIndexes(heap);
+		recheck = UpdateIndexTuples(heap->result_rel, slot, estate, updated_indexes);
+	}
 	ExecARUpdateTriggers(estate, heap->result_rel, NULL, NULL, tid, NULL, slot, recheck, NULL, false);
 	return UPDATE_DONE;
 }
@@ -560,14 +534,16 @@ static const StoreMethods heap_methods = {
 Store *
 OpenHeapStore(Target *target, Relation rel)
 {
+	const KeyIndex *index = target->key_index;
 	HeapStore  *heap = palloc0(sizeof(HeapStore));
 
 	heap->store.target = target;
 	heap->store.rel = rel;
 	heap->store.methods = &heap_methods;
 	heap->context = CurrentMemoryContext;
-	heap->index = index_open(target->key_index, AccessShareLock);
+	heap->index = index_open(index->oid, AccessShareLock);
+	heap->scan_keys = palloc(index->nscan_keys * sizeof(ScanKeyData));
+	memcpy(heap->scan_keys, index->scan_keys, index->nscan_keys * sizeof(ScanKeyData));
 	heap->second = MakeFoundSlot(rel);
-	InitScanKeys(heap);
 	return &heap->store;
 }

@@ -76,14 +76,43 @@ InvalidateTarget(Datum arg pg_attribute_unused(), Oid relid)
 }
 
 /*
- * Plans name schemas, so a renamed schema makes them useless; relcache
- * invalidation does not tell us about that.
+ * What a target holds may depend on more than its relation, and relcache invalidation does
+ * not tell about that: plans name schemas, which can be renamed; expressions may have functions
+ * inlined, which can be replaced; a type may get a cast to json, or lose it.
  */
 static void
 InvalidateAllTargets(Datum arg, int cacheid pg_attribute_unused(),
 					 uint32 hashvalue pg_attribute_unused())
 {
 	InvalidateTarget(arg, InvalidOid);
+}
+
+static bool
+HasDomain(const Target *target, uint32 type_hash)
+{
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		if (target->columns[i].domain_hash == type_hash)
+			return true;
+	}
+	return false;
+}
+
+/* A domain may get another default. Types come and go with any table, so only those used count. */
+static void
+InvalidateDomain(Datum arg pg_attribute_unused(), int cacheid pg_attribute_unused(),
+				 uint32 hashvalue)
+{
+	HASH_SEQ_STATUS scan;
+	CachedTarget *entry;
+
+	hash_seq_init(&scan, targets);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		/* A hash of 0 stands for all types. While the target is being built, any may be its own. */
+		if (hashvalue == 0 || entry->target == NULL || HasDomain(entry->target, hashvalue))
+			entry->valid = false;
+	}
 }
 
 /* Sets up the cache; called once, when the library is loaded. */
@@ -100,6 +129,9 @@ InitTargetCache(void)
 						  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	CacheRegisterRelcacheCallback(InvalidateTarget, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, InvalidateAllTargets, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, InvalidateAllTargets, (Datum) 0);
+	CacheRegisterSyscacheCallback(CASTSOURCETARGET, InvalidateAllTargets, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, InvalidateDomain, (Datum) 0);
 }
 
 /* Frees a target now, or lets its last user do it. */
@@ -358,6 +390,38 @@ FindsKey(const Target *target, Relation index)
 		bms_equal(LeadingKeyColumns(target, index), target->key_columns);
 }
 
+/* One scan key for each of the index's columns, from the first, that is in the key. */
+static KeyIndex *
+BuildKeyIndex(const Target *target, Relation index)
+{
+	KeyIndex   *result = palloc0(sizeof(KeyIndex));
+	int			natts = index->rd_index->indnkeyatts;
+
+	result->oid = RelationGetRelid(index);
+	/* Built over broken HOT chains, it must not be used by who could see their older members. */
+	if (index->rd_index->indcheckxmin)
+		result->not_before = HeapTupleHeaderGetXmin(index->rd_indextuple->t_data);
+	result->scan_keys = palloc0(natts * sizeof(ScanKeyData));
+	result->attnums = palloc(natts * sizeof(AttrNumber));
+	for (int i = 0; i < natts; i++)
+	{
+		KeyColumn  *key = KeyColumnOfIndex(target, index, i);
+		int			strategy;
+		Oid			left;
+		Oid			right;
+
+		if (key == NULL || !SharesEquality(key, index, i))
+			break;
+		get_op_opfamily_properties(key->eq_operator, index->rd_opfamily[i], false,
+								   &strategy, &left, &right);
+		ScanKeyEntryInitializeWithInfo(&result->scan_keys[i], 0, i + 1, strategy, right,
+									   key->collation, &key->eq_function, (Datum) 0);
+		result->attnums[i] = key->column->attnum;
+		result->nscan_keys++;
+	}
+	return result;
+}
+
 /* Is the index a unique constraint on the columns of the key and no others? */
 static bool
 IsUniqueOnColumns(const Target *target, Relation index)
@@ -432,7 +496,7 @@ BuildIndexes(Target *target, Relation rel)
 			target->has_lookup_index = true;
 		if (FindsKey(target, index) && index->rd_index->indnkeyatts < narrowest)
 		{
-			target->key_index = RelationGetRelid(index);
+			target->key_index = BuildKeyIndex(target, index);
 			narrowest = index->rd_index->indnkeyatts;
 		}
 		if (IsUniqueOnColumns(target, index))
@@ -564,9 +628,11 @@ EnterTarget(Oid relid)
 static void
 SetTarget(CachedTarget *entry, Target *target)
 {
-	if (entry->target)
-		DiscardTarget(entry->target);
+	Target	   *old = entry->target;
+
 	entry->target = target;
+	if (old)
+		DiscardTarget(old);
 }
 
 /* (Re)builds what is known of the relation; it is complete before it is kept. */

@@ -8,6 +8,7 @@
 
 #include "postgres.h"
 
+#include "access/skey.h"
 #include "nodes/bitmapset.h"
 
 #include "column.h"
@@ -23,6 +24,16 @@ typedef struct KeyColumn
 	Expr	   *generation;		/* planned generation expression, or NULL */
 	Bitmapset  *generated_from; /* columns that it reads */
 } KeyColumn;
+
+/* A btree index by which a whole key is found at once. */
+typedef struct KeyIndex
+{
+	Oid			oid;
+	TransactionId not_before;	/* older transactions must not use it; invalid if all may */
+	int			nscan_keys;
+	ScanKeyData *scan_keys;		/* for its leading columns, without arguments */
+	AttrNumber *attnums;		/* those columns' in the table */
+} KeyIndex;
 
 typedef struct Target
 {
@@ -42,7 +53,7 @@ typedef struct Target
 	Bitmapset  *key_fields;		/* what a payload must give: for generated ones, what they read */
 	Bitmapset  *read_only_columns;	/* generated, and GENERATED ALWAYS AS IDENTITY */
 	bool		has_lookup_index;	/* one from which a search for the key can start */
-	Oid			key_index;		/* a btree that finds a key at once, or InvalidOid */
+	KeyIndex   *key_index;		/* NULL if there is none */
 	List	   *arbiters;		/* unique indexes on exactly the key: an insert can yield to them */
 	bool		partitioned;
 	bool		has_after_triggers; /* they may alter a row after it was written */
