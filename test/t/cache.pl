@@ -57,6 +57,8 @@ my @sessions = ($one, $other);
 my $serials = q{SELECT count(product_upsert('product', jsonb_build_object(
 	'brand', 'b', 'serial', i::text, 'manufacturer', 'm', 'stock', %s))) FROM generate_series(1, 100) i};
 
+# Only what is not written directly goes through statements.
+value($one, 'SET product_upsert.direct_store = off');
 is(prepares($one, sprintf $serials, 'i'), 2, '100 creations prepare a search and an INSERT');
 is(prepares($one, sprintf $serials, 'i'), 0, '100 unchanged rows nothing');
 is(prepares($one, sprintf $serials, 'i + 1'), 1, '100 updates an UPDATE');
@@ -80,6 +82,7 @@ is(prepares($one, sprintf($serials, 'i + 3') . ';' . call('"price": 3')), 0, 'er
 value($one, 'ANALYZE product');
 cmp_ok(prepares($one, sprintf $serials, 'i + 4'), '<=', 2, 'after ANALYZE each statement again');
 is(prepares($one, sprintf $serials, 'i + 5'), 0, 'once');
+value($one, 'RESET product_upsert.direct_store');
 
 # A statement that row-level security applies to is prepared once as well.
 $node->safe_psql('postgres', q{
