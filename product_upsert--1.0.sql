@@ -31,6 +31,13 @@ CREATE FUNCTION product_upsert_lock(target regclass, payload jsonb) RETURNS void
 COMMENT ON FUNCTION product_upsert_lock(regclass, jsonb) IS
 	'take the lock under which product_upsert writes a key, until the transaction ends';
 
+CREATE FUNCTION product_upsert_guard() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'product_upsert_guard'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION product_upsert_guard() IS
+	'trigger that keeps every writer from giving a row the key of another; its arguments are the key''s columns';
+
 -- Key locks are advisory locks of class 20565 (KEY_LOCK_CLASS): the table's OID is in classid, the
 -- key's hash in objid. A prepared transaction holds its locks without a process; the lock on its own
 -- transaction ID tells which it is.

@@ -14,6 +14,7 @@
 #include "src/bulk.h"
 #include "src/call.h"
 #include "src/compat.h"
+#include "src/guard.h"
 #include "src/keylock.h"
 #include "src/payload.h"
 #include "src/target.h"
@@ -27,6 +28,7 @@ PG_FUNCTION_INFO_V1(product_upsert);
 PG_FUNCTION_INFO_V1(product_upsert_target);
 PG_FUNCTION_INFO_V1(product_upsert_from);
 PG_FUNCTION_INFO_V1(product_upsert_lock);
+PG_FUNCTION_INFO_V1(product_upsert_guard);
 
 static const struct config_enum_entry unknown_fields_options[] = {
 	{"error", UNKNOWN_FIELDS_ERROR, false},
@@ -147,4 +149,21 @@ product_upsert_lock(PG_FUNCTION_ARGS)
 
 	LockPayload(target, GetPayload(fcinfo, 1));
 	PG_RETURN_VOID();
+}
+
+/*
+ * product_upsert_guard() returns trigger
+ */
+Datum
+product_upsert_guard(PG_FUNCTION_ARGS)
+{
+	const TriggerData *event = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(event->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(event->tg_event) || TRIGGER_FIRED_BY_DELETE(event->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("product_upsert_guard() must be called as a trigger AFTER INSERT OR UPDATE, for each row")));
+	Guard(event);
+	return PointerGetDatum(NULL);
 }

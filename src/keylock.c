@@ -214,12 +214,6 @@ HoldsWholeTable(Oid root)
 	return holds;
 }
 
-static bool
-TryWholeTable(Oid root)
-{
-	return MayLockWholeTable(root) && ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK);
-}
-
 static void
 RejectWaiter(Oid root, int waiting)
 {
@@ -295,28 +289,45 @@ CompareHashes(const void *a, const void *b)
  * callers take theirs in ascending order, so two of them that want the same keys
  * meet at the first and neither waits for what the other is yet to release.
  *
- * A call past the budget tries to get the whole table, but does not wait for it:
- * it may hold keys that the table's other writers wait for.
+ * A call past the budget tries to get the whole table, if it may, but does not wait
+ * for it: it may hold keys that the table's other writers wait for.
  */
-void
-LockKeys(Oid root, const uint32 *hashes, int nkeys)
+static void
+LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, bool may_lock_table)
 {
-	uint32	   *sorted;
+	uint32	   *sorted = palloc(nkeys * sizeof(uint32));
 	int			nsorted;
 
-	if (nkeys == 0 || HoldsWholeTable(root))
-		return;
-
-	sorted = palloc(nkeys * sizeof(uint32));
 	memcpy(sorted, hashes, nkeys * sizeof(uint32));
 	qsort(sorted, nkeys, sizeof(uint32), CompareHashes);
 	nsorted = qunique(sorted, nkeys, sizeof(uint32), CompareHashes);
 
 	if (WithinBudget(nsorted) || WithinBudget(CountNewKeys(root, sorted, nsorted)) ||
-		!TryWholeTable(root))
+		!(may_lock_table && ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK)))
 	{
 		for (int i = 0; i < nsorted; i++)
 			LockKey(root, sorted[i]);
 	}
 	pfree(sorted);
+}
+
+/* Locks keys for the current user. */
+void
+LockKeys(Oid root, const uint32 *hashes, int nkeys)
+{
+	if (nkeys > 0 && !HoldsWholeTable(root))
+		LockSortedKeys(root, hashes, nkeys, MayLockWholeTable(root));
+}
+
+/*
+ * Locks keys for the table's owner, on whose behalf its guard does: a user who may only insert
+ * must not be able to fill the server's lock table either.
+ */
+void
+LockKeysForOwner(Oid root, const uint32 *hashes, int nkeys)
+{
+	const bool	may_lock_table = true;
+
+	if (nkeys > 0 && !HoldsWholeTable(root))
+		LockSortedKeys(root, hashes, nkeys, may_lock_table);
 }

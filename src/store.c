@@ -25,7 +25,8 @@ bool		direct_store = true;
 Store *
 OpenStore(Target *target, Relation rel)
 {
-	const char *reason = direct_store ? WhyNotHeapStore(target, rel)
+	const bool	sees_all_rows = false;
+	const char *reason = direct_store ? WhyNotWriteDirectly(target, rel)
 		: "product_upsert.direct_store is off";
 
 	if (reason == NULL)
@@ -33,7 +34,18 @@ OpenStore(Target *target, Relation rel)
 	ereport(DEBUG1,
 			(errmsg_internal("product_upsert writes to table \"%s\" by SQL statements: %s",
 							 target->name, reason)));
-	return OpenSpiStore(target, rel);
+	return OpenSpiStore(target, rel, sees_all_rows);
+}
+
+/* Opens a store that will write nothing, and finds rows whether the caller may see them or not. */
+Store *
+OpenStoreToFind(Target *target, Relation rel)
+{
+	const bool	sees_all_rows = true;
+
+	if (direct_store && WhyNotFindDirectly(target, rel) == NULL)
+		return OpenHeapStore(target, rel);
+	return OpenSpiStore(target, rel, sees_all_rows);
 }
 
 /* Makes a slot for the rows that a store finds. */

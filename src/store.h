@@ -42,11 +42,12 @@ typedef struct StoreMethods
 {
 	/*
 	 * Looks for rows that have row's key, as snapshot sees them, and stops at the
-	 * second. Returns their number; the first, if any, is in *found. It sees rows
-	 * that row-level security hides from the caller: a single such row is error
-	 * 42501.
+	 * second. Returns their number; they are in *found and *second, which may be NULL.
+	 * It sees rows that row-level security hides from the caller: a single such row is
+	 * error 42501, unless the store was opened to find.
 	 */
-	int			(*find) (Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found);
+	int			(*find) (Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
+						 TupleTableSlot *second);
 
 	/*
 	 * Inserts the given values. With yield_to_unique_index, it does not insert, and
@@ -68,6 +69,7 @@ typedef struct StoreMethods
 extern bool direct_store;		/* setting product_upsert.direct_store */
 
 extern Store *OpenStore(Target *target, Relation rel);
+extern Store *OpenStoreToFind(Target *target, Relation rel);
 extern TupleTableSlot *MakeFoundSlot(Relation rel);
 extern TupleTableSlot *MakeStoredSlot(Relation rel);
 
@@ -76,8 +78,9 @@ extern bool LockFoundRow(const Target *target, const Row *row, const Bitmapset *
 						 const TupleTableSlot *found);
 extern bool IsStillThere(TM_Result result);
 
-extern const char *WhyNotHeapStore(const Target *target, Relation rel);
+extern const char *WhyNotFindDirectly(const Target *target, Relation rel);
+extern const char *WhyNotWriteDirectly(const Target *target, Relation rel);
 extern Store *OpenHeapStore(Target *target, Relation rel);
-extern Store *OpenSpiStore(Target *target, Relation rel);
+extern Store *OpenSpiStore(Target *target, Relation rel, bool sees_all_rows);
 
 #endif							/* PRODUCT_UPSERT_STORE_H */

@@ -3,7 +3,7 @@
  *		The store for plain tables: a btree index finds the row, the table access
  *		method writes it, and what the executor would do around that is done here.
  *
- * Where it does not apply, WhyNotHeapStore() says why, and the SPI store serves. The
+ * Where it does not apply, WhyNotWriteDirectly() says why, and the SPI store serves. The
  * checks of privileges, of a read-only transaction and of the lock are the caller's,
  * who does them for either store.
  *
@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "guard.h"
 #include "store.h"
 
 typedef struct HeapStore
@@ -75,12 +76,9 @@ IsIndexTooNew(const KeyIndex *index)
 		!TransactionIdPrecedes(index->not_before, TransactionXmin);
 }
 
-/*
- * Returns NULL if the heap store can serve the table for the current user, else the
- * reason why it cannot.
- */
+/* Returns NULL if an index probe finds the table's rows by key, else the reason why not. */
 const char *
-WhyNotHeapStore(const Target *target, Relation rel)
+WhyNotFindDirectly(const Target *target, Relation rel)
 {
 	if (rel->rd_rel->relkind != RELKIND_RELATION)
 		return "it is partitioned";
@@ -88,6 +86,20 @@ WhyNotHeapStore(const Target *target, Relation rel)
 		return "it has another table access method";
 	if (rel->rd_rel->relhassubclass)
 		return "it may have inheritance children";
+	if (target->key_index == NULL)
+		return "it has no btree index that begins with the key";
+	if (IsIndexTooNew(target->key_index))
+		return "the index on the key is newer than the transaction";
+	return NULL;
+}
+
+/*
+ * Returns NULL if this store can serve the table for the current user, else the reason
+ * why it cannot.
+ */
+const char *
+WhyNotWriteDirectly(const Target *target, Relation rel)
+{
 	if (rel->rd_rules != NULL)
 		return "it has rules";
 	if (HasStatementTriggers(rel->trigdesc))
@@ -96,11 +108,7 @@ WhyNotHeapStore(const Target *target, Relation rel)
 		return "it has virtual generated columns";
 	if (check_enable_rls(target->relid, InvalidOid, true) == RLS_ENABLED)
 		return "row-level security applies";
-	if (target->key_index == NULL)
-		return "it has no btree index that begins with the key";
-	if (IsIndexTooNew(target->key_index))
-		return "the index on the key is newer than the transaction";
-	return NULL;
+	return WhyNotFindDirectly(target, rel);
 }
 
 /* -- find --------------------------------------------------------------------- */
@@ -122,7 +130,7 @@ SetScanKeys(HeapStore *heap, const Row *row)
 
 /* The scan allocates what it keeps when it comes to need it, so it must run in the store's context. */
 static int
-ScanForTwo(HeapStore *heap, Snapshot snapshot, TupleTableSlot *first)
+ScanForTwo(HeapStore *heap, Snapshot snapshot, TupleTableSlot *first, TupleTableSlot *second)
 {
 	int			nkeys = heap->store.target->key_index->nscan_keys;
 	int			nfound = 0;
@@ -133,13 +141,14 @@ ScanForTwo(HeapStore *heap, Snapshot snapshot, TupleTableSlot *first)
 	index_rescan(heap->scan, heap->scan_keys, nkeys, NULL, 0);
 	if (index_getnext_slot(heap->scan, ForwardScanDirection, first))
 		nfound++;
-	if (nfound > 0 && index_getnext_slot(heap->scan, ForwardScanDirection, heap->second))
+	if (nfound > 0 && index_getnext_slot(heap->scan, ForwardScanDirection, second))
 		nfound++;
 	return nfound;
 }
 
 static int
-HeapFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found)
+HeapFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
+		 TupleTableSlot *second)
 {
 	HeapStore  *heap = (HeapStore *) store;
 	MemoryContext caller = MemoryContextSwitchTo(heap->context);
@@ -148,7 +157,7 @@ HeapFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found)
 	/* Lets go of the page where the last row was, so that it can be pruned now. */
 	ExecClearTuple(found);
 	SetScanKeys(heap, row);
-	nfound = ScanForTwo(heap, snapshot, found);
+	nfound = ScanForTwo(heap, snapshot, found, second ? second : heap->second);
 	if (nfound > 0)
 		slot_getallattrs(found);
 	ExecClearTuple(heap->second);
@@ -157,6 +166,27 @@ HeapFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found)
 }
 
 /* -- write -------------------------------------------------------------------- */
+
+/*
+ * What the table's guard is there for is done already: the key is locked, and nobody has it.
+ * (A partition's guard looks into the other partitions, too, so that one stays.)
+ */
+static void
+DismissGuards(ResultRelInfo *result_rel)
+{
+	TriggerDesc *own_copy = result_rel->ri_TrigDesc;
+	int			nguards = 0;
+
+	for (int i = 0; i < own_copy->numtriggers; i++)
+	{
+		if (!IsGuard(&own_copy->triggers[i]))
+			continue;
+		own_copy->triggers[i].tgenabled = TRIGGER_DISABLED;
+		nguards++;
+	}
+	if (nguards == own_copy->numtriggers)
+		result_rel->ri_TrigDesc = NULL;
+}
 
 static void
 BeginWrites(HeapStore *heap)
@@ -169,6 +199,8 @@ BeginWrites(HeapStore *heap)
 	heap->named = InitRangeTable(heap->estate, rel);
 	heap->result_rel = makeNode(ResultRelInfo);
 	InitResultRelInfo(heap->result_rel, rel, 1, NULL, 0);
+	if (heap->store.target->guarded == RelationGetRelid(rel))
+		DismissGuards(heap->result_rel);
 	heap->estate->es_opened_result_relations = list_make1(heap->result_rel);
 	EvalPlanQualInit(&heap->epq, heap->estate, NULL, NIL, 0);
 	heap->defaults = palloc0(RelationGetNumberOfAttributes(rel) * sizeof(ExprState *));
@@ -530,7 +562,7 @@ static const StoreMethods heap_methods = {
 	.close = HeapClose,
 };
 
-/* The caller has made sure that WhyNotHeapStore() returns NULL. */
+/* The caller has made sure that WhyNotWriteDirectly() returns NULL. */
 Store *
 OpenHeapStore(Target *target, Relation rel)
 {

@@ -160,11 +160,11 @@ ExecuteAsOwner(Store *store, StatementKind kind, const Bitmapset *columns,
 	return processed;
 }
 
-/* Copies the first row that a statement returned as (tableoid, ctid, row) into the slot. */
+/* Copies the nth row that a statement returned as (tableoid, ctid, row) into the slot. */
 static void
-ReadRow(TupleTableSlot *slot)
+ReadRow(TupleTableSlot *slot, int n)
 {
-	HeapTuple	tuple = SPI_tuptable->vals[0];
+	HeapTuple	tuple = SPI_tuptable->vals[n];
 	TupleDesc	desc = SPI_tuptable->tupdesc;
 	HeapTupleData row;
 	bool		isnull;
@@ -217,7 +217,8 @@ ReportHidden(const Store *store, const char *command)
 }
 
 static int
-SpiFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found)
+SpiFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
+		TupleTableSlot *second)
 {
 	SpiStore   *spi = (SpiStore *) store;
 	Target	   *target = store->target;
@@ -227,7 +228,9 @@ SpiFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found)
 
 	nfound = ExecuteAsOwner(store, FIND, null_columns, &parameters, snapshot, 2);
 	if (nfound > 0)
-		ReadRow(found);
+		ReadRow(found, 0);
+	if (nfound > 1 && second)
+		ReadRow(second, 1);
 	SPI_freetuptable(SPI_tuptable);
 
 	if (nfound == 1 && spi->checks_visibility && !CallerSees(store, SEE, found, snapshot))
@@ -249,7 +252,7 @@ SpiInsert(Store *store, const Row *row, bool yield_to_unique_index, TupleTableSl
 	inserted = Execute(store, yield_to_unique_index ? INSERT_OR_YIELD : INSERT, row->given,
 					   &parameters, InvalidSnapshot, 0) > 0;
 	if (inserted)
-		ReadRow(stored);
+		ReadRow(stored, 0);
 	SPI_freetuptable(SPI_tuptable);
 	if (inserted)
 		return INSERT_DONE;
@@ -275,7 +278,7 @@ SpiUpdate(Store *store, const Row *row, const Bitmapset *columns, TupleTableSlot
 	updated = Execute(store, UPDATE, bms_union(columns, null_columns), &parameters,
 					  InvalidSnapshot, 0) > 0;
 	if (updated)
-		ReadRow(stored);
+		ReadRow(stored, 0);
 	SPI_freetuptable(SPI_tuptable);
 
 	/* The row is ours, so only a policy or a trigger can have kept it from being updated. */
@@ -302,7 +305,7 @@ static const StoreMethods spi_methods = {
 };
 
 Store *
-OpenSpiStore(Target *target, Relation rel)
+OpenSpiStore(Target *target, Relation rel, bool sees_all_rows)
 {
 	SpiStore   *spi = palloc0(sizeof(SpiStore));
 	MemoryContext caller = CurrentMemoryContext;
@@ -313,6 +316,7 @@ OpenSpiStore(Target *target, Relation rel)
 	spi->store.target = target;
 	spi->store.rel = rel;
 	spi->store.methods = &spi_methods;
-	spi->checks_visibility = check_enable_rls(target->relid, InvalidOid, true) == RLS_ENABLED;
+	spi->checks_visibility = !sees_all_rows &&
+		check_enable_rls(target->relid, InvalidOid, true) == RLS_ENABLED;
 	return &spi->store;
 }

@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
@@ -33,6 +34,7 @@
 #include "utils/typcache.h"
 
 #include "compat.h"
+#include "guard.h"
 #include "target.h"
 
 /* How many tables one backend remembers; the least recently used makes room. */
@@ -313,20 +315,49 @@ BuildKeyColumn(KeyColumn *key, const char *name, Target *target, Relation rel)
 	target->key_columns = bms_add_member(target->key_columns, attribute->attnum);
 }
 
+/* The arguments of the table's guard declare its key. */
 static void
 BuildKey(Target *target, Relation rel)
 {
-	target->nkeys = lengthof(default_key);
+	const Trigger *guard = FindGuard(rel);
+	bool		declared = guard && guard->tgnargs > 0;
+
+	target->nkeys = declared ? guard->tgnargs : (int) lengthof(default_key);
 	target->keys = palloc0(target->nkeys * sizeof(KeyColumn));
 	for (int i = 0; i < target->nkeys; i++)
 	{
 		KeyColumn  *key = &target->keys[i];
 
-		BuildKeyColumn(key, default_key[i], target, rel);
+		BuildKeyColumn(key, declared ? guard->tgargs[i] : default_key[i], target, rel);
 		if (key->generation)
 			target->key_fields = bms_add_members(target->key_fields, key->generated_from);
 		else
 			target->key_fields = bms_add_member(target->key_fields, key->column->attnum);
+	}
+}
+
+/*
+ * A partition's guard is a copy of its partitioned table's, if that has one: then no other
+ * partition may have the key either.
+ */
+static void
+BuildGuarded(Target *target, Relation rel)
+{
+	List	   *ancestors = NIL;
+	ListCell   *cell;
+
+	if (FindGuard(rel) == NULL)
+		return;
+	target->guarded = RelationGetRelid(rel);
+	if (rel->rd_rel->relispartition)
+		ancestors = get_partition_ancestors(RelationGetRelid(rel));
+	foreach(cell, ancestors)
+	{
+		Relation	ancestor = table_open(lfirst_oid(cell), AccessShareLock);
+
+		if (FindGuard(ancestor))
+			target->guarded = RelationGetRelid(ancestor);
+		table_close(ancestor, NoLock);
 	}
 }
 
@@ -464,7 +495,7 @@ HasWriteRules(Relation rel)
  * What a rule does instead of a write cannot return the row that was written, nor tell
  * where it is: 0A000.
  */
-static void
+void
 RejectInsteadRules(Relation rel)
 {
 	for (int i = 0; rel->rd_rules && i < rel->rd_rules->numLocks; i++)
@@ -528,7 +559,8 @@ HasAfterTriggers(Relation rel)
 		Trigger    *trigger = &triggers->triggers[i];
 
 		if (TRIGGER_FOR_AFTER(trigger->tgtype) &&
-			(!trigger->tgisinternal || trigger->tgconstrrelid == RelationGetRelid(rel)))
+			(!trigger->tgisinternal || trigger->tgconstrrelid == RelationGetRelid(rel)) &&
+			!IsGuard(trigger))
 			return true;
 	}
 	return false;
@@ -563,7 +595,7 @@ BuildTarget(Relation rel)
 	target->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	BuildColumns(target, rel);
 	BuildKey(target, rel);
-	RejectInsteadRules(rel);
+	BuildGuarded(target, rel);
 	BuildIndexes(target, rel);
 	target->partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 	target->has_after_triggers = HasAfterTriggers(rel);

@@ -57,6 +57,7 @@ typedef struct Target
 	List	   *arbiters;		/* unique indexes on exactly the key: an insert can yield to them */
 	bool		partitioned;
 	bool		has_after_triggers; /* they may alter a row after it was written */
+	Oid			guarded;		/* the table or, for a partition, topmost table that a guard guards */
 
 	struct StatementCache *statements;	/* the SPI store's; NULL until it needs them */
 	int			users;			/* calls under way with it */
@@ -70,6 +71,7 @@ extern void InitTargetCache(void);
 extern Oid	FindDefaultTable(void);
 extern void RequireTable(Oid relid);
 extern bool HasAfterTriggers(Relation rel);
+extern void RejectInsteadRules(Relation rel);
 extern Target *AcquireTarget(Relation rel);
 extern int	CompareNames(const char *name1, int length1, const char *name2, int length2);
 extern Column *FindColumn(const Target *target, const char *name, int length);

@@ -56,7 +56,7 @@ IsUpToDate(Upserter *upserter, const Row *row, bool found)
 	Snapshot	latest = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *before = upserter->found;
 	TupleTableSlot *now = upserter->again;
-	int			nfound = upserter->store->methods->find(upserter->store, row, latest, now);
+	int			nfound = upserter->store->methods->find(upserter->store, row, latest, now, NULL);
 
 	UnregisterSnapshot(latest);
 	if (!found || nfound != 1)
@@ -79,7 +79,7 @@ static bool
 Find(Upserter *upserter, const Row *row)
 {
 	Store	   *store = upserter->store;
-	int			nfound = store->methods->find(store, row, GetActiveSnapshot(), upserter->found);
+	int			nfound = store->methods->find(store, row, GetActiveSnapshot(), upserter->found, NULL);
 
 	if (nfound > 1)
 		ReportDuplicate(store);
@@ -202,7 +202,7 @@ SeeTriggersWork(Upserter *upserter, const Row *row, uint64 created_before)
 	if (rows_created == created_before && !AfterTriggersFire(store, upserter->stored))
 		return upserter->stored;
 
-	nfound = store->methods->find(store, row, GetActiveSnapshot(), upserter->again);
+	nfound = store->methods->find(store, row, GetActiveSnapshot(), upserter->again, NULL);
 	if (nfound != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
@@ -352,6 +352,7 @@ BeginUpserts(Target *target, Relation rel)
 {
 	Upserter   *upserter = palloc(sizeof(Upserter));
 
+	RejectInsteadRules(rel);
 	upserter->store = OpenStore(target, rel);
 	upserter->found = MakeFoundSlot(rel);
 	upserter->again = MakeFoundSlot(rel);

@@ -1,0 +1,297 @@
+/*
+ * guard.c
+ *		The trigger that keeps every writer of a table from duplicating a key.
+ *
+ * It is an AFTER trigger for each row, because only then are BEFORE triggers and
+ * generated columns done with the key. The row is there already, so whoever comes to
+ * write the same key at the same time has his there, too, and cannot see ours. Then
+ * the key's lock decides: the second gets it when the first has committed, and sees
+ * what he did with a snapshot taken after that.
+ *
+ * Rows that were there before are none of its business: an update that leaves the key
+ * as it is passes, duplicate or not.
+ *
+ * What it allocates goes away with the executor's memory for one row.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
+
+#include "guard.h"
+#include "keylock.h"
+#include "store.h"
+
+extern Datum product_upsert_guard(PG_FUNCTION_ARGS);
+
+/* Is it one of ours, whatever schema the extension is in? */
+bool
+IsGuard(const Trigger *trigger)
+{
+	FmgrInfo	function;
+
+	if (!TRIGGER_FOR_ROW(trigger->tgtype) || !TRIGGER_FOR_AFTER(trigger->tgtype))
+		return false;
+	fmgr_info(trigger->tgfoid, &function);
+	return function.fn_addr == product_upsert_guard;
+}
+
+static bool
+SameArguments(const Trigger *a, const Trigger *b)
+{
+	if (a->tgnargs != b->tgnargs)
+		return false;
+	for (int i = 0; i < a->tgnargs; i++)
+	{
+		if (strcmp(a->tgargs[i], b->tgargs[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Returns the table's guard, or NULL. Its arguments declare the table's key, so if there
+ * are several, they must agree: 42P17.
+ */
+const Trigger *
+FindGuard(Relation rel)
+{
+	const TriggerDesc *triggers = rel->trigdesc;
+	const Trigger *guard = NULL;
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (!IsGuard(trigger))
+			continue;
+		if (guard == NULL)
+			guard = trigger;
+		else if (!SameArguments(guard, trigger))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					 errmsg("triggers \"%s\" and \"%s\" of table \"%s\" declare different keys",
+							guard->tgname, trigger->tgname, RelationGetRelationName(rel)),
+					 errhint("Drop one of them."),
+					 errtable(rel)));
+	}
+	return guard;
+}
+
+/* -- the check ---------------------------------------------------------------- */
+
+/* A table that is guarded as a whole: that of the row, or one that it is a partition of. */
+typedef struct Guarded
+{
+	Relation	rel;
+	Target	   *target;
+	Oid			root;			/* whose key locks count */
+	Row		   *row;			/* the key, in this table's columns */
+} Guarded;
+
+static bool
+KeepsKey(const Target *target, TupleTableSlot *old, TupleTableSlot *new)
+{
+	const Row	row = {.values = old->tts_values, .isnull = old->tts_isnull};
+
+	return SameKey(target, &row, new->tts_values, new->tts_isnull);
+}
+
+/* The key of a partition's row as one of the partitioned table, whose columns may be elsewhere. */
+static Row *
+TranslateKey(const Target *target, TupleTableSlot *slot, const Target *whole)
+{
+	Row		   *row = MakeRow(whole);
+
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		int			from = target->keys[i].column->attnum - 1;
+		int			to = whole->keys[i].column->attnum - 1;
+
+		row->values[to] = slot->tts_values[from];
+		row->isnull[to] = slot->tts_isnull[from];
+	}
+	return row;
+}
+
+/*
+ * The row may have been written straight into a partition: then nothing holds the tables
+ * above it yet. Whoever excludes all writers does so at the root.
+ */
+static void
+OpenGuarded(Guarded *guarded, Relation rel, const Target *target, TupleTableSlot *slot)
+{
+	guarded->root = RelationGetRelid(rel);
+	if (rel->rd_rel->relispartition)
+		guarded->root = LockTargetTable(RelationGetRelid(rel), false);
+	guarded->rel = table_open(target->guarded, NoLock);
+	guarded->target = AcquireTarget(guarded->rel);
+	guarded->row = TranslateKey(target, slot, guarded->target);
+}
+
+/* Is a row version, or what became of it in this transaction, there with its key? */
+static bool
+IsAlive(Relation rel, const Target *target, TupleTableSlot *version, Snapshot snapshot)
+{
+	TableScanDesc scan = table_beginscan_tid(rel, snapshot);
+	TupleTableSlot *latest = MakeFoundSlot(rel);
+	ItemPointerData tid = version->tts_tid;
+	bool		alive;
+
+	table_tuple_get_latest_tid(scan, &tid);
+	table_endscan(scan);
+	alive = table_tuple_fetch_row_version(rel, &tid, snapshot, latest);
+	if (alive)
+	{
+		slot_getallattrs(latest);
+		alive = KeepsKey(target, version, latest);
+	}
+	ExecDropSingleTupleTableSlot(latest);
+	return alive;
+}
+
+/*
+ * Is another transaction about to delete the row, or to give it another key? Then waits
+ * for it, as a unique index does, and returns true.
+ */
+static bool
+WaitForWriter(const TupleTableSlot *found)
+{
+	Relation	rel = table_open(found->tts_tableOid, AccessShareLock);
+	ItemPointerData tid = found->tts_tid;
+	TupleTableSlot *slot;
+	SnapshotData dirty;
+	bool		there = true;
+
+	if (RELKIND_HAS_TABLE_AM(rel->rd_rel->relkind))
+	{
+		InitDirtySnapshot(dirty);
+		slot = MakeFoundSlot(rel);
+		there = table_tuple_fetch_row_version(rel, &tid, &dirty, slot);
+		ExecDropSingleTupleTableSlot(slot);
+		if (there && TransactionIdIsValid(dirty.xmax))
+		{
+			XactLockTableWait(dirty.xmax, rel, &tid, XLTW_RecheckExclusionConstr);
+			there = false;
+		}
+	}
+	table_close(rel, NoLock);
+	return !there;
+}
+
+/* "(brand, serial)=(Acme, 1)", or NULL if the caller may not read that. */
+static char *
+DescribeKey(const Target *target, const Row *row)
+{
+	StringInfoData values;
+
+	if (check_enable_rls(target->relid, InvalidOid, true) == RLS_ENABLED)
+		return NULL;
+	initStringInfo(&values);
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		AttrNumber	attnum = target->keys[i].column->attnum;
+		Oid			output;
+		bool		is_varlena;
+
+		if (pg_class_aclcheck(target->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+			pg_attribute_aclcheck(target->relid, attnum, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			return NULL;
+		getTypeOutputInfo(target->keys[i].column->type, &output, &is_varlena);
+		appendStringInfo(&values, "%s%s", i > 0 ? ", " : "",
+						 row->isnull[attnum - 1] ? "null"
+						 : OidOutputFunctionCall(output, row->values[attnum - 1]));
+	}
+	return psprintf("(%s)=(%s)", KeyColumnList(target), values.data);
+}
+
+static void
+ReportDuplicate(const Guarded *guarded, Relation rel, const Trigger *trigger)
+{
+	char	   *key = DescribeKey(guarded->target, guarded->row);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("duplicate key value violates unique constraint \"%s\"", trigger->tgname),
+			 key ? errdetail("Key %s already exists.", key) : 0,
+			 errtableconstraint(rel, trigger->tgname)));
+}
+
+/*
+ * Looks for the key, once, with a snapshot that is newer than the lock. Returns false if
+ * it was someone else's while we looked, and another look must tell.
+ */
+static bool
+Check(const Guarded *guarded, Store *store, const TriggerData *event, const Target *target,
+	  TupleTableSlot *written)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *found = MakeFoundSlot(guarded->rel);
+	TupleTableSlot *second = MakeFoundSlot(guarded->rel);
+	bool		duplicate;
+	bool		settled = true;
+
+	PushActiveSnapshot(snapshot);
+	duplicate = store->methods->find(store, guarded->row, snapshot, found, second) > 1 &&
+		IsAlive(event->tg_relation, target, written, snapshot);
+	PopActiveSnapshot();
+	UnregisterSnapshot(snapshot);
+	if (duplicate)
+	{
+		bool		found_itself = found->tts_tableOid == RelationGetRelid(event->tg_relation) &&
+			ItemPointerEquals(&found->tts_tid, &written->tts_tid);
+
+		settled = !WaitForWriter(found_itself ? second : found);
+		if (settled)
+			ReportDuplicate(guarded, event->tg_relation, event->tg_trigger);
+	}
+	ExecDropSingleTupleTableSlot(found);
+	ExecDropSingleTupleTableSlot(second);
+	return settled;
+}
+
+/*
+ * The body of the trigger: raises 23505 if another row has the key of the row that was
+ * written.
+ */
+void
+Guard(const TriggerData *event)
+{
+	bool		is_update = TRIGGER_FIRED_BY_UPDATE(event->tg_event);
+	TupleTableSlot *written = is_update ? event->tg_newslot : event->tg_trigslot;
+	Target	   *target = AcquireTarget(event->tg_relation);
+	Guarded		guarded;
+	Store	   *store;
+	uint32		hash;
+
+	slot_getallattrs(written);
+	if (is_update)
+	{
+		slot_getallattrs(event->tg_trigslot);
+		if (KeepsKey(target, event->tg_trigslot, written))
+			return;
+	}
+
+	OpenGuarded(&guarded, event->tg_relation, target, written);
+	hash = HashKey(guarded.target, guarded.row);
+	LockKeysForOwner(guarded.root, &hash, 1);
+
+	/* So that the row can be seen, and what the statement has done besides. */
+	CommandCounterIncrement();
+	store = OpenStoreToFind(guarded.target, guarded.rel);
+	while (!Check(&guarded, store, event, target, written))
+		CHECK_FOR_INTERRUPTS();
+	store->methods->close(store);
+	table_close(guarded.rel, NoLock);
+}
