@@ -10,6 +10,7 @@ OBJS = product_upsert.o \
 	src/column.o \
 	src/guard.o \
 	src/jsonbwriter.o \
+	src/keyinfo.o \
 	src/keylock.o \
 	src/payload.o \
 	src/result.o \

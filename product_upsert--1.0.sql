@@ -38,6 +38,388 @@ CREATE FUNCTION product_upsert_guard() RETURNS trigger
 COMMENT ON FUNCTION product_upsert_guard() IS
 	'trigger that keeps every writer from giving a row the key of another; its arguments are the key''s columns';
 
+CREATE FUNCTION product_upsert_key(target regclass) RETURNS name[]
+	AS 'MODULE_PATHNAME', 'product_upsert_key'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION product_upsert_key(regclass) IS
+	'columns of a table''s key, as its guard declares them or by default';
+
+CREATE FUNCTION product_upsert_lookup_index(target regclass) RETURNS regclass
+	AS 'MODULE_PATHNAME', 'product_upsert_lookup_index'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION product_upsert_lookup_index(regclass) IS
+	'index by which a table''s rows are looked up by key, or null';
+
+CREATE FUNCTION product_upsert_same_key(target regclass, stored record) RETURNS text
+	AS 'MODULE_PATHNAME', 'product_upsert_same_key'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION product_upsert_same_key(regclass, record) IS
+	'for product_upsert_merge: condition in SQL that row t has the key of row $1, which is like stored';
+
+CREATE FUNCTION product_upsert_lock_row(target regclass, stored record) RETURNS void
+	AS 'MODULE_PATHNAME', 'product_upsert_lock_row'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION product_upsert_lock_row(regclass, record) IS
+	'for product_upsert_merge: take the lock on the key of a stored row, until the transaction ends';
+
+-- Creates the guard and, if none fits, an index by which a whole key is found. What is there already
+-- stays as it is: with nothing to do, no writer is kept waiting.
+CREATE FUNCTION product_upsert_protect(target regclass,
+									   VARIADIC key name[] DEFAULT '{brand,serial,manufacturer}',
+									   OUT lookup_index regclass, OUT duplicate_keys bigint)
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET row_security = off
+AS $$
+DECLARE
+	missing name;
+	columns text;
+	arguments bytea;
+	guard record;
+BEGIN
+	IF target IS NULL OR key IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+			MESSAGE = CASE WHEN target IS NULL THEN 'target' ELSE 'key' END || ' must not be null';
+	END IF;
+	IF cardinality(key) NOT BETWEEN 1 AND 32 OR array_position(key, NULL) IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a key has 1 to 32 columns';
+	END IF;
+	IF (SELECT count(DISTINCT k) FROM unnest(key) AS k) < cardinality(key) THEN
+		RAISE EXCEPTION USING ERRCODE = 'duplicate_column', MESSAGE = 'a column is in the key more than once';
+	END IF;
+	SELECT k INTO missing
+	  FROM unnest(key) AS k
+	 WHERE NOT EXISTS (SELECT FROM pg_attribute a
+						WHERE a.attrelid = target AND a.attname = k AND a.attnum > 0 AND NOT a.attisdropped);
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_column',
+			MESSAGE = format('key column "%s" of relation "%s" does not exist', missing, target);
+	END IF;
+
+	-- Counted before anything is locked, as it may take a while.
+	SELECT string_agg(format('t.%I', k), ', ' ORDER BY n) INTO columns
+	  FROM unnest(key) WITH ORDINALITY AS u (k, n);
+	EXECUTE format('SELECT count(*) FROM (SELECT FROM %s t GROUP BY %s HAVING count(*) > 1) AS d', target, columns)
+	   INTO duplicate_keys;
+
+	-- pg_trigger ends each argument with a zero byte, and doubles backslashes.
+	SELECT string_agg(convert_to(replace(k, '\', '\\'), getdatabaseencoding()) || '\x00', '' ORDER BY n) INTO arguments
+	  FROM unnest(key::text[]) WITH ORDINALITY AS u (k, n);
+	SELECT t.tgname, t.tgargs = arguments AS is_same, t.tgenabled INTO guard
+	  FROM pg_trigger t
+	 WHERE t.tgrelid = target AND t.tgfoid = '@extschema@.product_upsert_guard'::regproc AND t.tgparentid = 0;
+	IF guard.is_same IS DISTINCT FROM true THEN
+		EXECUTE format('CREATE OR REPLACE TRIGGER %I AFTER INSERT OR UPDATE ON %s'
+					   ' FOR EACH ROW EXECUTE FUNCTION @extschema@.product_upsert_guard(%s)',
+					   coalesce(guard.tgname, 'product_upsert_guard'), target,
+					   (SELECT string_agg(quote_literal(k), ', ' ORDER BY n)
+						  FROM unnest(key) WITH ORDINALITY AS u (k, n)));
+	END IF;
+	IF guard.tgenabled = 'D' THEN
+		EXECUTE format('ALTER TABLE %s ENABLE TRIGGER %I', target, guard.tgname);
+	END IF;
+
+	lookup_index := @extschema@.product_upsert_lookup_index(target);
+	IF lookup_index IS NULL THEN
+		SELECT string_agg(format('%I', k), ', ' ORDER BY n) INTO columns
+		  FROM unnest(key) WITH ORDINALITY AS u (k, n);
+		BEGIN
+			EXECUTE format('CREATE INDEX ON %s (%s)', target, columns);
+		EXCEPTION WHEN program_limit_exceeded OR undefined_object THEN
+			RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = SQLERRM,
+				HINT = format('First create a hash index on one of the columns, such as CREATE INDEX ON %s USING hash (%I).',
+							  target, key[1]);
+		END;
+		lookup_index := @extschema@.product_upsert_lookup_index(target);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION product_upsert_protect(regclass, name[]) IS
+	'declare a table''s key, and keep every writer from duplicating it';
+
+CREATE FUNCTION product_upsert_unprotect(target regclass) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	guard name;
+BEGIN
+	FOR guard IN
+		SELECT t.tgname FROM pg_trigger t
+		 WHERE t.tgrelid = target AND t.tgfoid = '@extschema@.product_upsert_guard'::regproc AND t.tgparentid = 0
+	LOOP
+		EXECUTE format('DROP TRIGGER %I ON %s', guard, target);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION product_upsert_unprotect(regclass) IS
+	'drop what product_upsert_protect created, except for the index';
+
+-- The columns that identify a row: those of the primary key or, failing that, of another unique
+-- constraint without nulls. Null if there are none, or if they do so in only one of several tables.
+CREATE FUNCTION product_upsert_identity(target regclass) RETURNS name[]
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT array_agg(a.attname ORDER BY k.n)
+	  FROM pg_index i
+		   JOIN pg_class c ON c.oid = i.indrelid
+		   CROSS JOIN unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k (attnum, n)
+		   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+	 WHERE i.indrelid = target AND i.indisunique AND i.indimmediate AND i.indisvalid
+	   AND i.indpred IS NULL AND i.indexprs IS NULL
+	   AND NOT (c.relkind = 'r' AND c.relhassubclass)
+	 GROUP BY i.indexrelid, i.indisprimary, i.indnkeyatts
+	HAVING bool_and(a.attnotnull)
+	 ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid
+	 LIMIT 1
+$$;
+
+COMMENT ON FUNCTION product_upsert_identity(regclass) IS
+	'for product_upsert_duplicates and product_upsert_merge: columns that identify a row of a table, or null';
+
+CREATE FUNCTION product_upsert_duplicates(target regclass)
+	RETURNS TABLE (key jsonb, copies bigint, rows jsonb)
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET row_security = off
+AS $$
+DECLARE
+	key_columns name[] := @extschema@.product_upsert_key(target);
+	identity name[] := @extschema@.product_upsert_identity(target);
+	row_name text;
+	row_order text;
+BEGIN
+	SELECT CASE count(*) WHEN 0 THEN 'jsonb_build_object(''table'', t.tableoid::regclass, ''ctid'', t.ctid)'
+						 WHEN 1 THEN format('to_jsonb(t.%I)', identity[1])
+						 ELSE format('jsonb_build_object(%s)', string_agg(format('%L, t.%I', c, c), ', ' ORDER BY n)) END,
+		   coalesce(string_agg(format('t.%I', c), ', ' ORDER BY n), 't.tableoid, t.ctid')
+	  INTO row_name, row_order
+	  FROM unnest(identity) WITH ORDINALITY AS u (c, n);
+	RETURN QUERY EXECUTE (
+		SELECT format('SELECT jsonb_build_object(%s), count(*), jsonb_agg(%s ORDER BY %s)'
+					  '  FROM %s t GROUP BY %s HAVING count(*) > 1',
+					  string_agg(format('%L, t.%I', k, k), ', ' ORDER BY n), row_name, row_order, target,
+					  string_agg(format('t.%I', k), ', ' ORDER BY n))
+		  FROM unnest(key_columns) WITH ORDINALITY AS u (k, n));
+END
+$$;
+
+COMMENT ON FUNCTION product_upsert_duplicates(regclass) IS
+	'keys that more than one row of a table has, and what identifies those rows, oldest first';
+
+-- The foreign keys by which a row of the table may be referenced: also through a table that it is a
+-- partition of, or through one of its own partitions. Those that PostgreSQL derives for partitions are
+-- not listed. For a referencing row c, a referenced row r and the row k that is to be referenced instead:
+-- assignments to c, and the condition that c references r.
+CREATE FUNCTION product_upsert_references(target regclass)
+	RETURNS TABLE (child regclass, child_rows text, assignments text, condition text)
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT f.conrelid::regclass,
+		   CASE WHEN c.relkind = 'p' THEN '' ELSE 'ONLY ' END || f.conrelid::regclass,
+		   string_agg(format('%I = k.%I', ca.attname, ta.attname), ', ' ORDER BY u.n),
+		   string_agg(format('r.%I OPERATOR(%I.%s) c.%I', ta.attname, s.nspname, o.oprname, ca.attname), ' AND ' ORDER BY u.n)
+	  FROM pg_constraint f
+		   JOIN pg_class c ON c.oid = f.conrelid
+		   CROSS JOIN unnest(f.conkey, f.confkey, f.conpfeqop) WITH ORDINALITY AS u (child_column, target_column, operator, n)
+		   JOIN pg_attribute ca ON ca.attrelid = f.conrelid AND ca.attnum = u.child_column
+		   JOIN pg_attribute ta ON ta.attrelid = f.confrelid AND ta.attnum = u.target_column
+		   JOIN pg_operator o ON o.oid = u.operator
+		   JOIN pg_namespace s ON s.oid = o.oprnamespace
+	 WHERE f.contype = 'f' AND f.conparentid = 0
+	   AND f.confrelid IN (SELECT target::oid UNION ALL
+						   SELECT relid FROM pg_partition_tree(target) UNION ALL
+						   SELECT relid FROM pg_partition_ancestors(target))
+	 GROUP BY f.oid, f.conrelid, c.relkind
+	 ORDER BY f.conrelid::regclass::text, f.oid
+$$;
+
+COMMENT ON FUNCTION product_upsert_references(regclass) IS
+	'for product_upsert_merge: the foreign keys that reference a table';
+
+-- Makes one row of all that have the same key; one key after the other, under its lock, so that nobody who
+-- takes the lock writes it meanwhile. The rows are locked FOR UPDATE, so that nobody else changes, deletes or
+-- begins to reference them either.
+--
+-- From then on a row is known by its place, (tableoid, ctid). Only we can move it, and do so where it references
+-- one of the rows itself or is filled in: then the places are read again.
+CREATE FUNCTION product_upsert_merge(target regclass, keep text DEFAULT 'oldest',
+									 dry_run boolean DEFAULT false, max_keys integer DEFAULT NULL)
+	RETURNS TABLE (key jsonb, kept jsonb, removed jsonb, references_moved bigint, filled name[])
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET row_security = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	keys_per_notice CONSTANT int := 1000;
+	key_columns name[] := @extschema@.product_upsert_key(target);
+	identity name[] := @extschema@.product_upsert_identity(target);
+	direction text := CASE keep WHEN 'oldest' THEN 'ASC' WHEN 'newest' THEN 'DESC' END;
+	same_place CONSTANT text := 't.tableoid = o.tableoid AND t.ctid = o.ctid';
+	key_list text;				-- t.brand, ...
+	key_object text;			-- the key of row t as jsonb
+	row_order text;				-- the row to keep first, then the one next to it
+	fillable name[];
+	duplicates text;			-- query for one row of each key that has several
+	duplicate record;
+	places text;				-- query for the places of the rows with its key
+	tables oid[];
+	ctids tid[];
+	reference record;
+	repointing regclass;		-- whose rows are being repointed, if any are
+	nrows bigint;
+	nkeys bigint := 0;
+BEGIN
+	IF direction IS NULL OR dry_run IS NULL OR max_keys < 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = CASE WHEN direction IS NULL THEN 'keep must be "oldest" or "newest"'
+						   WHEN dry_run IS NULL THEN 'dry_run must be true or false'
+						   ELSE 'max_keys must be at least 1' END;
+	END IF;
+	IF identity IS NULL AND EXISTS (SELECT FROM @extschema@.product_upsert_references(target) AS f
+									 WHERE f.child = target) THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+			MESSAGE = format('cannot merge rows of table "%s"', target),
+			DETAIL = 'It references itself, and has no primary key or other unique constraint without nulls.';
+	END IF;
+
+	SELECT string_agg(format('t.%I', k), ', ' ORDER BY n),
+		   format('jsonb_build_object(%s)', string_agg(format('%L, t.%I', k, k), ', ' ORDER BY n))
+	  INTO key_list, key_object
+	  FROM unnest(key_columns) WITH ORDINALITY AS u (k, n);
+	SELECT string_agg(format('t.%I %s', c, direction), ', ' ORDER BY n) INTO row_order
+	  FROM unnest(coalesce(identity, '{tableoid,ctid}')) WITH ORDINALITY AS u (c, n);
+	SELECT array_agg(a.attname ORDER BY a.attnum) INTO fillable
+	  FROM pg_attribute a
+	 WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND NOT a.attnotnull
+	   AND a.attgenerated = '' AND a.attidentity = '' AND a.attname <> ALL (key_columns);
+
+	-- More keys than a transaction may lock one by one: then nobody else may write to the table meanwhile.
+	duplicates := format('SELECT s.stored FROM (SELECT t AS stored, row_number() OVER (PARTITION BY %s) AS n FROM %s t) AS s'
+						 ' WHERE s.n = 2 LIMIT %s', key_list, target, coalesce(max_keys::text, 'ALL'));
+	EXECUTE format('SELECT count(*) FROM (%s) AS d', duplicates) INTO nrows;
+	IF nrows > current_setting('product_upsert.max_key_locks')::bigint THEN
+		EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', coalesce(pg_partition_root(target), target));
+	END IF;
+
+	FOR duplicate IN EXECUTE duplicates LOOP
+		PERFORM @extschema@.product_upsert_lock_row(target, duplicate.stored);
+		places := format('SELECT array_agg(p.tableoid), array_agg(p.ctid) FROM ('
+						 'SELECT t.tableoid, t.ctid FROM %s t WHERE %s ORDER BY %s FOR UPDATE) AS p',
+						 target, @extschema@.product_upsert_same_key(target, duplicate.stored), row_order);
+		EXECUTE places INTO tables, ctids USING duplicate.stored;
+		-- While we waited for the lock, somebody else may have merged or deleted them.
+		CONTINUE WHEN coalesce(cardinality(ctids), 0) < 2;
+
+		EXECUTE format('SELECT %s FROM %s t WHERE t.tableoid = $1 AND t.ctid = $2', key_object, target)
+		   INTO key USING tables[1], ctids[1];
+		EXECUTE format('SELECT jsonb_agg(to_jsonb(t) ORDER BY o.n)'
+					   '  FROM %s t, unnest($1, $2) WITH ORDINALITY AS o (tableoid, ctid, n) WHERE %s', target, same_place)
+		   INTO removed USING tables[2:], ctids[2:];
+
+		references_moved := 0;
+		FOR reference IN SELECT * FROM @extschema@.product_upsert_references(target) LOOP
+			repointing := reference.child;
+			EXECUTE format('UPDATE %s c SET %s FROM %s k, %s r, unnest($3, $4) AS o (tableoid, ctid)'
+						   ' WHERE k.tableoid = $1 AND k.ctid = $2 AND r.tableoid = o.tableoid AND r.ctid = o.ctid AND %s',
+						   reference.child_rows, reference.assignments, target, target, reference.condition)
+			  USING tables[1], ctids[1], tables[2:], ctids[2:];
+			GET DIAGNOSTICS nrows = ROW_COUNT;
+			repointing := NULL;
+			references_moved := references_moved + nrows;
+			EXECUTE places INTO tables, ctids USING duplicate.stored;
+		END LOOP;
+
+		-- A trigger may have kept a row as it was. Deleting what it references could delete it, too.
+		FOR reference IN SELECT * FROM @extschema@.product_upsert_references(target) LOOP
+			EXECUTE format('SELECT count(*) FROM %s c, %s r, unnest($1, $2) AS o (tableoid, ctid)'
+						   ' WHERE r.tableoid = o.tableoid AND r.ctid = o.ctid AND %s',
+						   reference.child_rows, target, reference.condition)
+			   INTO nrows USING tables[2:], ctids[2:];
+			IF nrows > 0 THEN
+				RAISE EXCEPTION USING ERRCODE = 'triggered_data_change_violation',
+					MESSAGE = format('cannot merge rows of table "%s"', target),
+					DETAIL = format('A trigger of table "%s" keeps rows from referencing another row.', reference.child);
+			END IF;
+		END LOOP;
+
+		EXECUTE format('SELECT array_remove(ARRAY[%s]::name[], NULL)'
+					   '  FROM %s t, unnest($1, $2) WITH ORDINALITY AS o (tableoid, ctid, n) WHERE %s',
+					   (SELECT string_agg(format('CASE WHEN bool_or(o.n = 1 AND NOT t.%1$I IS DISTINCT FROM NULL)'
+												 ' AND bool_or(t.%1$I IS DISTINCT FROM NULL) THEN %1$L END', c), ', ' ORDER BY n)
+						  FROM unnest(fillable) WITH ORDINALITY AS u (c, n)), target, same_place)
+		   INTO filled USING tables, ctids;
+
+		-- The other rows go first: what the kept row takes over may be unique.
+		IF filled = '{}' THEN
+			EXECUTE format('DELETE FROM %s t USING unnest($1, $2) AS o (tableoid, ctid) WHERE %s', target, same_place)
+			  USING tables[2:], ctids[2:];
+		ELSE
+			EXECUTE (SELECT format('WITH gone AS (DELETE FROM %1$s t USING unnest($3, $4) WITH ORDINALITY AS o (tableoid, ctid, n)'
+								   ' WHERE %2$s RETURNING o.n, %3$s)'
+								   ' UPDATE %1$s k SET %4$s WHERE k.tableoid = $1 AND k.ctid = $2',
+								   target, same_place,
+								   string_agg(format('t.%I AS c%s', c, n), ', ' ORDER BY n),
+								   string_agg(format('%I = (SELECT g.c%2$s FROM gone g WHERE g.c%2$s IS DISTINCT FROM NULL'
+													 ' ORDER BY g.n LIMIT 1)', c, n), ', ' ORDER BY n))
+					   FROM unnest(filled) WITH ORDINALITY AS u (c, n))
+			  USING tables[1], ctids[1], tables[2:], ctids[2:];
+		END IF;
+
+		EXECUTE places INTO tables, ctids USING duplicate.stored;
+		IF cardinality(ctids) IS DISTINCT FROM 1 THEN
+			RAISE EXCEPTION USING ERRCODE = 'triggered_data_change_violation',
+				MESSAGE = format('cannot merge rows of table "%s"', target),
+				DETAIL = 'A trigger keeps rows from being deleted, or creates them again.';
+		END IF;
+		EXECUTE format('SELECT to_jsonb(t) FROM %s t WHERE t.tableoid = $1 AND t.ctid = $2', target)
+		   INTO kept USING tables[1], ctids[1];
+		RETURN NEXT;
+
+		nkeys := nkeys + 1;
+		IF nkeys % keys_per_notice = 0 THEN
+			RAISE NOTICE USING MESSAGE = format('merged the rows of %s keys of table "%s"', nkeys, target);
+		END IF;
+	END LOOP;
+
+	-- Undoes all of it, except that what was returned stays returned.
+	IF dry_run THEN
+		RAISE EXCEPTION USING ERRCODE = 'PUDRY';
+	END IF;
+EXCEPTION
+	WHEN SQLSTATE 'PUDRY' THEN
+		RETURN;
+	WHEN unique_violation OR exclusion_violation THEN
+		IF repointing IS NULL THEN
+			RAISE;
+		END IF;
+		DECLARE
+			broken name;
+			reason text;
+		BEGIN
+			GET STACKED DIAGNOSTICS broken = CONSTRAINT_NAME, reason = PG_EXCEPTION_DETAIL;
+			RAISE EXCEPTION USING ERRCODE = SQLSTATE,
+				MESSAGE = format('cannot merge rows of table "%s"', target),
+				DETAIL = format('Rows of table "%s" that reference them would break its constraint "%s": %s',
+								repointing, broken, reason),
+				HINT = 'Make those rows one, or delete what is not needed of them, and merge again.',
+				CONSTRAINT = broken;
+		END;
+END
+$$;
+
+COMMENT ON FUNCTION product_upsert_merge(regclass, text, boolean, integer) IS
+	'make one row of all the rows that have the same key, and repoint what references them';
+
 -- Key locks are advisory locks of class 20565 (KEY_LOCK_CLASS): the table's OID is in classid, the
 -- key's hash in objid. A prepared transaction holds its locks without a process; the lock on its own
 -- transaction ID tells which it is.

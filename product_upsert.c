@@ -8,6 +8,7 @@
 #include "access/htup_details.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 
@@ -15,6 +16,7 @@
 #include "src/call.h"
 #include "src/compat.h"
 #include "src/guard.h"
+#include "src/keyinfo.h"
 #include "src/keylock.h"
 #include "src/payload.h"
 #include "src/target.h"
@@ -29,6 +31,10 @@ PG_FUNCTION_INFO_V1(product_upsert_target);
 PG_FUNCTION_INFO_V1(product_upsert_from);
 PG_FUNCTION_INFO_V1(product_upsert_lock);
 PG_FUNCTION_INFO_V1(product_upsert_guard);
+PG_FUNCTION_INFO_V1(product_upsert_key);
+PG_FUNCTION_INFO_V1(product_upsert_lookup_index);
+PG_FUNCTION_INFO_V1(product_upsert_same_key);
+PG_FUNCTION_INFO_V1(product_upsert_lock_row);
 
 static const struct config_enum_entry unknown_fields_options[] = {
 	{"error", UNKNOWN_FIELDS_ERROR, false},
@@ -166,4 +172,58 @@ product_upsert_guard(PG_FUNCTION_ARGS)
 				 errmsg("product_upsert_guard() must be called as a trigger AFTER INSERT OR UPDATE, for each row")));
 	Guard(event);
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * product_upsert_key(target regclass) returns name[]
+ */
+Datum
+product_upsert_key(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_ARRAYTYPE_P(KeyColumns(GetRelation(fcinfo, 0, "target")));
+}
+
+/*
+ * product_upsert_lookup_index(target regclass) returns regclass
+ */
+Datum
+product_upsert_lookup_index(PG_FUNCTION_ARGS)
+{
+	Oid			index = LookupIndex(GetRelation(fcinfo, 0, "target"));
+
+	if (!OidIsValid(index))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(index);
+}
+
+/* Returns the row, argument 1: 22004 if it is NULL. */
+static HeapTupleHeader
+GetStoredRow(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1))
+		RejectNull("stored");
+	return PG_GETARG_HEAPTUPLEHEADER(1);
+}
+
+/*
+ * product_upsert_same_key(target regclass, stored record) returns text
+ */
+Datum
+product_upsert_same_key(PG_FUNCTION_ARGS)
+{
+	Oid			target = GetRelation(fcinfo, 0, "target");
+
+	PG_RETURN_TEXT_P(cstring_to_text(SameKeyCondition(target, GetStoredRow(fcinfo))));
+}
+
+/*
+ * product_upsert_lock_row(target regclass, stored record) returns void
+ */
+Datum
+product_upsert_lock_row(PG_FUNCTION_ARGS)
+{
+	Oid			target = GetRelation(fcinfo, 0, "target");
+
+	LockStoredKey(target, GetStoredRow(fcinfo));
+	PG_RETURN_VOID();
 }

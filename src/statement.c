@@ -224,16 +224,16 @@ QualifiedCollation(Oid collation)
 }
 
 /*
- * Appends "column = $n" by the key's own equality: the operator by its schema, both
+ * Appends "column = value" by the key's own equality: the operator by its schema, both
  * sides cast to what it takes (a domain's base type, where it takes any type), the
  * column's collation stated, as a parameter of a domain type may imply another.
  */
 static void
-AppendKeyMatch(StringInfo sql, const StatementCache *cache, const KeyColumn *key, int parameter)
+AppendKeyMatch(StringInfo sql, const char *alias, const KeyColumn *key, const char *value)
 {
 	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(key->eq_operator));
 	Form_pg_operator operator;
-	Oid			type = TupleDescAttr(cache->target->desc, key->column->attnum - 1)->atttypid;
+	Oid			type = key->column->type;
 	Oid			input;
 	const char *cast = "";
 
@@ -246,13 +246,21 @@ AppendKeyMatch(StringInfo sql, const StatementCache *cache, const KeyColumn *key
 	if (input != type)
 		cast = psprintf("::%s", format_type_be_qualified(input));
 
-	appendStringInfo(sql, "%s.%s%s OPERATOR(%s.%s) $%d%s",
-					 cache->alias, quote_identifier(key->column->name), cast,
+	appendStringInfo(sql, "%s.%s%s OPERATOR(%s.%s) %s%s",
+					 alias, quote_identifier(key->column->name), cast,
 					 quote_identifier(get_namespace_name(operator->oprnamespace)),
-					 NameStr(operator->oprname), parameter, cast);
+					 NameStr(operator->oprname), value, cast);
 	if (OidIsValid(key->collation))
 		appendStringInfo(sql, " COLLATE %s", QualifiedCollation(key->collation));
 	ReleaseSysCache(tuple);
+}
+
+/* IS NULL would hold for a composite value of NULLs too. */
+static void
+AppendKeyNull(StringInfo sql, const char *alias, const KeyColumn *key)
+{
+	appendStringInfo(sql, "%s.%s IS NOT DISTINCT FROM NULL", alias,
+					 quote_identifier(key->column->name));
 }
 
 /* r.brand = $1 AND r.serial IS NOT DISTINCT FROM NULL ..., the parameters starting there */
@@ -268,13 +276,36 @@ WriteKeyMatch(StringInfo sql, const StatementCache *cache, const Bitmapset *null
 
 		if (i > 0)
 			appendStringInfoString(sql, " AND ");
-		/* IS NULL would hold for a composite value of NULLs too. */
 		if (bms_is_member(key->column->attnum, null_columns))
-			appendStringInfo(sql, "%s.%s IS NOT DISTINCT FROM NULL", cache->alias,
-							 quote_identifier(key->column->name));
+			AppendKeyNull(sql, cache->alias, key);
 		else
-			AppendKeyMatch(sql, cache, key, parameter++);
+			AppendKeyMatch(sql, cache->alias, key, psprintf("$%d", parameter++));
 	}
+}
+
+/*
+ * Returns the condition that a row called alias has the key of record, an expression of the
+ * table's row type: r.brand = (record).brand AND ...
+ */
+char *
+WriteSameKey(const Target *target, const char *alias, const char *record, const bool *isnull)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		const KeyColumn *key = &target->keys[i];
+
+		if (i > 0)
+			appendStringInfoString(&sql, " AND ");
+		if (isnull[key->column->attnum - 1])
+			AppendKeyNull(&sql, alias, key);
+		else
+			AppendKeyMatch(&sql, alias, key,
+						   psprintf("(%s).%s", record, quote_identifier(key->column->name)));
+	}
+	return sql.data;
 }
 
 /* SELECT r.tableoid, r.ctid, r FROM table r WHERE key */

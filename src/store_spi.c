@@ -102,7 +102,7 @@ PreferIndex(const Statement *statement, const Target *target)
 	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(statement->plan));
 	int			level;
 
-	if (statement->kind != FIND || !target->has_lookup_index ||
+	if (statement->kind != FIND || !OidIsValid(target->lookup_index) ||
 		(!target->partitioned && source->is_valid && source->gplan && source->gplan->is_valid))
 		return 0;
 	level = NewGUCNestLevel();

@@ -524,7 +524,7 @@ BuildIndexes(Target *target, Relation rel)
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 
 		if (ServesLookup(target, index))
-			target->has_lookup_index = true;
+			target->lookup_index = RelationGetRelid(index);
 		if (FindsKey(target, index) && index->rd_index->indnkeyatts < narrowest)
 		{
 			target->key_index = BuildKeyIndex(target, index);
@@ -542,6 +542,8 @@ BuildIndexes(Target *target, Relation rel)
 	/* ON CONFLICT does not take deferrable constraints, even beside another. */
 	if (has_deferrable || HasWriteRules(rel))
 		target->arbiters = NIL;
+	if (target->key_index)
+		target->lookup_index = target->key_index->oid;
 	list_free(indexes);
 }
 
@@ -684,7 +686,7 @@ RebuildTarget(Relation rel)
 	/* Building may run a function of the user's, and that may have used or evicted the entry. */
 	entry = EnterTarget(relid);
 	SetTarget(entry, target);
-	if (!target->has_lookup_index && !entry->warned)
+	if (!OidIsValid(target->lookup_index) && !entry->warned)
 	{
 		entry->warned = true;
 		WarnOfMissingIndex(target, rel);

@@ -52,7 +52,7 @@ typedef struct Target
 	Bitmapset  *key_columns;
 	Bitmapset  *key_fields;		/* what a payload must give: for generated ones, what they read */
 	Bitmapset  *read_only_columns;	/* generated, and GENERATED ALWAYS AS IDENTITY */
-	bool		has_lookup_index;	/* one from which a search for the key can start */
+	Oid			lookup_index;	/* one from which a search for the key can start, or InvalidOid */
 	KeyIndex   *key_index;		/* NULL if there is none */
 	List	   *arbiters;		/* unique indexes on exactly the key: an insert can yield to them */
 	bool		partitioned;

@@ -1,0 +1,18 @@
+/*
+ * keyinfo.h
+ *		What functions in SQL ask about a table's key.
+ */
+#ifndef PRODUCT_UPSERT_KEYINFO_H
+#define PRODUCT_UPSERT_KEYINFO_H
+
+#include "postgres.h"
+
+#include "access/htup.h"
+#include "utils/array.h"
+
+extern ArrayType *KeyColumns(Oid relid);
+extern Oid	LookupIndex(Oid relid);
+extern char *SameKeyCondition(Oid relid, HeapTupleHeader stored);
+extern void LockStoredKey(Oid relid, HeapTupleHeader stored);
+
+#endif							/* PRODUCT_UPSERT_KEYINFO_H */
