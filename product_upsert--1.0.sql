@@ -57,7 +57,7 @@ CREATE FUNCTION product_upsert_same_key(target regclass, stored record) RETURNS 
 	LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION product_upsert_same_key(regclass, record) IS
-	'for product_upsert_merge: condition in SQL that row t has the key of row $1, which is like stored';
+	'for product_upsert_merge: condition in SQL that row t has the key of $1, the text of a row like stored';
 
 CREATE FUNCTION product_upsert_lock_row(target regclass, stored record) RETURNS void
 	AS 'MODULE_PATHNAME', 'product_upsert_lock_row'
@@ -65,6 +65,24 @@ CREATE FUNCTION product_upsert_lock_row(target regclass, stored record) RETURNS 
 
 COMMENT ON FUNCTION product_upsert_lock_row(regclass, record) IS
 	'for product_upsert_merge: take the lock on the key of a stored row, until the transaction ends';
+
+-- A partition's guard comes and goes with that of the partitioned table.
+CREATE FUNCTION product_upsert_check_unprotected_above(target regclass) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF EXISTS (SELECT FROM pg_trigger t
+				WHERE t.tgrelid = target AND t.tgfoid = '@extschema@.product_upsert_guard'::regproc AND t.tgparentid <> 0) THEN
+		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type',
+			MESSAGE = format('table "%s" is protected as a partition', target),
+			HINT = 'Protect or unprotect the table that it is a partition of.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION product_upsert_check_unprotected_above(regclass) IS
+	'for product_upsert_protect: raise an error if a table is protected as a partition of another';
 
 -- Creates the guard and, if none fits, an index by which a whole key is found. What is there already
 -- stays as it is: with nothing to do, no writer is kept waiting.
@@ -79,7 +97,10 @@ DECLARE
 	missing name;
 	columns text;
 	arguments bytea;
-	guard record;
+	other record;
+	guard name;
+	is_same boolean := false;
+	is_off boolean := false;
 BEGIN
 	IF target IS NULL OR key IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
@@ -106,21 +127,35 @@ BEGIN
 	EXECUTE format('SELECT count(*) FROM (SELECT FROM %s t GROUP BY %s HAVING count(*) > 1) AS d', target, columns)
 	   INTO duplicate_keys;
 
-	-- pg_trigger ends each argument with a zero byte, and doubles backslashes.
-	SELECT string_agg(convert_to(replace(k, '\', '\\'), getdatabaseencoding()) || '\x00', '' ORDER BY n) INTO arguments
-	  FROM unnest(key::text[]) WITH ORDINALITY AS u (k, n);
-	SELECT t.tgname, t.tgargs = arguments AS is_same, t.tgenabled INTO guard
-	  FROM pg_trigger t
-	 WHERE t.tgrelid = target AND t.tgfoid = '@extschema@.product_upsert_guard'::regproc AND t.tgparentid = 0;
-	IF guard.is_same IS DISTINCT FROM true THEN
+	-- What there is of guards: one that does what ours would do can stay. In pg_trigger, a zero byte ends each
+	-- argument, and 21 stands for a row's trigger after insert or update.
+	SELECT string_agg(convert_to(k, getdatabaseencoding()) || decode('00', 'hex'), '' ORDER BY n) INTO arguments
+	  FROM unnest(key) WITH ORDINALITY AS u (k, n);
+	PERFORM @extschema@.product_upsert_check_unprotected_above(target);
+	FOR other IN
+		SELECT t.tgname, t.tgconstraint <> 0 AS is_constraint, t.tgenabled IN ('D', 'R') AS is_off,
+			   t.tgargs = arguments AND t.tgtype = 21 AND t.tgattr = '' AND t.tgqual IS NULL AS is_same
+		  FROM pg_trigger t
+		 WHERE t.tgrelid = target AND t.tgfoid = '@extschema@.product_upsert_guard'::regproc
+		 ORDER BY 4 DESC, t.tgname
+	LOOP
+		IF guard IS NULL AND (other.is_same OR NOT other.is_constraint) THEN
+			guard := other.tgname;
+			is_same := other.is_same;
+			is_off := other.is_off;
+		ELSE
+			EXECUTE format('DROP TRIGGER %I ON %s', other.tgname, target);
+		END IF;
+	END LOOP;
+	IF NOT is_same THEN
 		EXECUTE format('CREATE OR REPLACE TRIGGER %I AFTER INSERT OR UPDATE ON %s'
 					   ' FOR EACH ROW EXECUTE FUNCTION @extschema@.product_upsert_guard(%s)',
-					   coalesce(guard.tgname, 'product_upsert_guard'), target,
+					   coalesce(guard, 'product_upsert_guard'), target,
 					   (SELECT string_agg(quote_literal(k), ', ' ORDER BY n)
 						  FROM unnest(key) WITH ORDINALITY AS u (k, n)));
 	END IF;
-	IF guard.tgenabled = 'D' THEN
-		EXECUTE format('ALTER TABLE %s ENABLE TRIGGER %I', target, guard.tgname);
+	IF is_off THEN
+		EXECUTE format('ALTER TABLE %s ENABLE TRIGGER %I', target, guard);
 	END IF;
 
 	lookup_index := @extschema@.product_upsert_lookup_index(target);
@@ -149,9 +184,13 @@ AS $$
 DECLARE
 	guard name;
 BEGIN
+	IF target IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'target must not be null';
+	END IF;
+	PERFORM @extschema@.product_upsert_check_unprotected_above(target);
 	FOR guard IN
 		SELECT t.tgname FROM pg_trigger t
-		 WHERE t.tgrelid = target AND t.tgfoid = '@extschema@.product_upsert_guard'::regproc AND t.tgparentid = 0
+		 WHERE t.tgrelid = target AND t.tgfoid = '@extschema@.product_upsert_guard'::regproc
 	LOOP
 		EXECUTE format('DROP TRIGGER %I ON %s', guard, target);
 	END LOOP;
@@ -217,18 +256,26 @@ COMMENT ON FUNCTION product_upsert_duplicates(regclass) IS
 -- The foreign keys by which a row of the table may be referenced: also through a table that it is a
 -- partition of, or through one of its own partitions. Those that PostgreSQL derives for partitions are
 -- not listed. For a referencing row c, a referenced row r and the row k that is to be referenced instead:
--- assignments to c, and the condition that c references r.
+-- the condition that c references r, the condition that k can be referenced, and assignments to c.
 CREATE FUNCTION product_upsert_references(target regclass)
-	RETURNS TABLE (child regclass, child_rows text, assignments text, condition text)
+	RETURNS TABLE (child regclass, child_rows text, child_columns name[], condition text, can_be_referenced text,
+				   assignments text)
 	LANGUAGE sql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT f.conrelid::regclass,
 		   CASE WHEN c.relkind = 'p' THEN '' ELSE 'ONLY ' END || f.conrelid::regclass,
-		   string_agg(format('%I = k.%I', ca.attname, ta.attname), ', ' ORDER BY u.n),
-		   string_agg(format('r.%I OPERATOR(%I.%s) c.%I', ta.attname, s.nspname, o.oprname, ca.attname), ' AND ' ORDER BY u.n)
+		   array_agg(ca.attname ORDER BY u.n),
+		   format('r.tableoid = ANY (%L::oid[]) AND ', tables.oids)
+		   || string_agg(format('r.%I OPERATOR(%I.%s) c.%I', ta.attname, s.nspname, o.oprname, ca.attname), ' AND ' ORDER BY u.n),
+		   format('k.tableoid = ANY (%L::oid[]) AND ', tables.oids)
+		   || string_agg(format('k.%I IS DISTINCT FROM NULL', ta.attname), ' AND ' ORDER BY u.n),
+		   string_agg(format('%I = k.%I', ca.attname, ta.attname), ', ' ORDER BY u.n)
 	  FROM pg_constraint f
 		   JOIN pg_class c ON c.oid = f.conrelid
+		   -- Those whose rows it references: not the children of a table that is not partitioned.
+		   CROSS JOIN LATERAL (SELECT array_agg(x.relid::oid)
+								 FROM (SELECT f.confrelid UNION SELECT p.relid FROM pg_partition_tree(f.confrelid) AS p) AS x (relid)) AS tables (oids)
 		   CROSS JOIN unnest(f.conkey, f.confkey, f.conpfeqop) WITH ORDINALITY AS u (child_column, target_column, operator, n)
 		   JOIN pg_attribute ca ON ca.attrelid = f.conrelid AND ca.attnum = u.child_column
 		   JOIN pg_attribute ta ON ta.attrelid = f.confrelid AND ta.attnum = u.target_column
@@ -238,7 +285,7 @@ AS $$
 	   AND f.confrelid IN (SELECT target::oid UNION ALL
 						   SELECT relid FROM pg_partition_tree(target) UNION ALL
 						   SELECT relid FROM pg_partition_ancestors(target))
-	 GROUP BY f.oid, f.conrelid, c.relkind
+	 GROUP BY f.oid, f.conrelid, c.relkind, tables.oids
 	 ORDER BY f.conrelid::regclass::text, f.oid
 $$;
 
@@ -271,10 +318,13 @@ DECLARE
 	fillable name[];
 	duplicates text;			-- query for one row of each key that has several
 	duplicate record;
+	same_key text;
 	places text;				-- query for the places of the rows with its key
 	tables oid[];
 	ctids tid[];
 	reference record;
+	is_referenced text;			-- query: does it reference one of the rows at these places?
+	found boolean;
 	repointing regclass;		-- whose rows are being repointed, if any are
 	nrows bigint;
 	nkeys bigint := 0;
@@ -301,33 +351,56 @@ BEGIN
 	SELECT array_agg(a.attname ORDER BY a.attnum) INTO fillable
 	  FROM pg_attribute a
 	 WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND NOT a.attnotnull
-	   AND a.attgenerated = '' AND a.attidentity = '' AND a.attname <> ALL (key_columns);
+	   AND a.attgenerated = '' AND a.attidentity = '' AND a.attname <> ALL (key_columns)
+	   -- Nor what a column of the key is generated from.
+	   AND NOT EXISTS (SELECT FROM pg_depend d
+							  JOIN pg_attribute g ON g.attrelid = d.objid AND g.attnum = d.objsubid
+						WHERE d.classid = 'pg_class'::regclass AND d.objid = target
+						  AND d.refclassid = 'pg_class'::regclass AND d.refobjid = target AND d.refobjsubid = a.attnum
+						  AND g.attgenerated <> '' AND g.attname = ANY (key_columns));
 
 	-- More keys than a transaction may lock one by one: then nobody else may write to the table meanwhile.
-	duplicates := format('SELECT s.stored FROM (SELECT t AS stored, row_number() OVER (PARTITION BY %s) AS n FROM %s t) AS s'
-						 ' WHERE s.n = 2 LIMIT %s', key_list, target, coalesce(max_keys::text, 'ALL'));
+	duplicates := format('SELECT s.stored FROM (SELECT (t.*)::text AS stored, row_number() OVER (PARTITION BY %1$s) AS n FROM %2$s t) AS s'
+						 ' WHERE s.n = 2 LIMIT %3$s', key_list, target, coalesce(max_keys::text, 'ALL'));
 	EXECUTE format('SELECT count(*) FROM (%s) AS d', duplicates) INTO nrows;
 	IF nrows > current_setting('product_upsert.max_key_locks')::bigint THEN
 		EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', coalesce(pg_partition_root(target), target));
 	END IF;
 
 	FOR duplicate IN EXECUTE duplicates LOOP
-		PERFORM @extschema@.product_upsert_lock_row(target, duplicate.stored);
+		-- The row comes as text, because PL/pgSQL does not take variables that change their type.
+		EXECUTE format('SELECT @extschema@.product_upsert_lock_row($2, $1::%s)', target) USING duplicate.stored, target;
+		EXECUTE format('SELECT @extschema@.product_upsert_same_key($2, $1::%s)', target) INTO same_key USING duplicate.stored, target;
 		places := format('SELECT array_agg(p.tableoid), array_agg(p.ctid) FROM ('
 						 'SELECT t.tableoid, t.ctid FROM %s t WHERE %s ORDER BY %s FOR UPDATE) AS p',
-						 target, @extschema@.product_upsert_same_key(target, duplicate.stored), row_order);
+						 target, same_key, row_order);
 		EXECUTE places INTO tables, ctids USING duplicate.stored;
 		-- While we waited for the lock, somebody else may have merged or deleted them.
 		CONTINUE WHEN coalesce(cardinality(ctids), 0) < 2;
 
 		EXECUTE format('SELECT %s FROM %s t WHERE t.tableoid = $1 AND t.ctid = $2', key_object, target)
 		   INTO key USING tables[1], ctids[1];
-		EXECUTE format('SELECT jsonb_agg(to_jsonb(t) ORDER BY o.n)'
+		EXECUTE format('SELECT jsonb_agg(to_jsonb(t.*) ORDER BY o.n)'
 					   '  FROM %s t, unnest($1, $2) WITH ORDINALITY AS o (tableoid, ctid, n) WHERE %s', target, same_place)
 		   INTO removed USING tables[2:], ctids[2:];
 
 		references_moved := 0;
 		FOR reference IN SELECT * FROM @extschema@.product_upsert_references(target) LOOP
+			is_referenced := format('SELECT EXISTS (SELECT FROM %s c, %s r, unnest($1, $2) AS o (tableoid, ctid)'
+									' WHERE r.tableoid = o.tableoid AND r.ctid = o.ctid AND %s)',
+									reference.child_rows, target, reference.condition);
+			EXECUTE is_referenced INTO found USING tables[2:], ctids[2:];
+			CONTINUE WHEN NOT found;
+
+			EXECUTE format('SELECT %s FROM %s k WHERE k.tableoid = $1 AND k.ctid = $2', reference.can_be_referenced, target)
+			   INTO found USING tables[1], ctids[1];
+			IF NOT found THEN
+				RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+					MESSAGE = format('cannot merge rows of table "%s"', target),
+					DETAIL = format('Table "%s" cannot reference the row to be kept, as it is in another partition, or null in a referenced column.',
+									reference.child);
+			END IF;
+
 			repointing := reference.child;
 			EXECUTE format('UPDATE %s c SET %s FROM %s k, %s r, unnest($3, $4) AS o (tableoid, ctid)'
 						   ' WHERE k.tableoid = $1 AND k.ctid = $2 AND r.tableoid = o.tableoid AND r.ctid = o.ctid AND %s',
@@ -336,16 +409,11 @@ BEGIN
 			GET DIAGNOSTICS nrows = ROW_COUNT;
 			repointing := NULL;
 			references_moved := references_moved + nrows;
-			EXECUTE places INTO tables, ctids USING duplicate.stored;
-		END LOOP;
 
-		-- A trigger may have kept a row as it was. Deleting what it references could delete it, too.
-		FOR reference IN SELECT * FROM @extschema@.product_upsert_references(target) LOOP
-			EXECUTE format('SELECT count(*) FROM %s c, %s r, unnest($1, $2) AS o (tableoid, ctid)'
-						   ' WHERE r.tableoid = o.tableoid AND r.ctid = o.ctid AND %s',
-						   reference.child_rows, target, reference.condition)
-			   INTO nrows USING tables[2:], ctids[2:];
-			IF nrows > 0 THEN
+			-- A trigger may have kept a row as it was. Deleting what it references could delete it, too.
+			EXECUTE places INTO tables, ctids USING duplicate.stored;
+			EXECUTE is_referenced INTO found USING tables[2:], ctids[2:];
+			IF found THEN
 				RAISE EXCEPTION USING ERRCODE = 'triggered_data_change_violation',
 					MESSAGE = format('cannot merge rows of table "%s"', target),
 					DETAIL = format('A trigger of table "%s" keeps rows from referencing another row.', reference.child);
@@ -375,13 +443,28 @@ BEGIN
 			  USING tables[1], ctids[1], tables[2:], ctids[2:];
 		END IF;
 
+		-- A row that one of its duplicates was below in a tree is not to be below itself now.
 		EXECUTE places INTO tables, ctids USING duplicate.stored;
+		FOR reference IN SELECT * FROM @extschema@.product_upsert_references(target) AS f
+						  WHERE f.child = target AND f.child_columns && filled LOOP
+			EXECUTE format('UPDATE %s c SET %s FROM %s r WHERE c.tableoid = $1 AND c.ctid = $2'
+						   ' AND r.tableoid = $1 AND r.ctid = $2 AND %s', target,
+						   (SELECT string_agg(format('%I = NULL', f), ', ') FROM unnest(filled) AS f WHERE f = ANY (reference.child_columns)),
+						   target, reference.condition)
+			  USING tables[1], ctids[1];
+			GET DIAGNOSTICS nrows = ROW_COUNT;
+			IF nrows > 0 THEN
+				filled := ARRAY(SELECT f FROM unnest(filled) AS f WHERE f <> ALL (reference.child_columns));
+				EXECUTE places INTO tables, ctids USING duplicate.stored;
+			END IF;
+		END LOOP;
+
 		IF cardinality(ctids) IS DISTINCT FROM 1 THEN
 			RAISE EXCEPTION USING ERRCODE = 'triggered_data_change_violation',
 				MESSAGE = format('cannot merge rows of table "%s"', target),
 				DETAIL = 'A trigger keeps rows from being deleted, or creates them again.';
 		END IF;
-		EXECUTE format('SELECT to_jsonb(t) FROM %s t WHERE t.tableoid = $1 AND t.ctid = $2', target)
+		EXECUTE format('SELECT to_jsonb(t.*) FROM %s t WHERE t.tableoid = $1 AND t.ctid = $2', target)
 		   INTO kept USING tables[1], ctids[1];
 		RETURN NEXT;
 

@@ -23,6 +23,7 @@
 #include "pgstat.h"
 #include "storage/lmgr.h"
 #include "tcop/dest.h"
+#include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -62,7 +63,8 @@ typedef struct BulkLoad
 	ExprContext *expressions;
 	Row		   *row;
 
-	int64		nrows;			/* read so far; the one at hand is the last */
+	int64		nrows;			/* read so far */
+	bool		in_row;			/* the last of them is being upserted */
 	Position	position;		/* in it */
 	int64	   *counts;
 } BulkLoad;
@@ -148,6 +150,7 @@ MatchColumns(BulkLoad *load)
 		else if (unknown_fields == UNKNOWN_FIELDS_ERROR)
 			ReportUnknownField(load->target, name, strlen(name));
 	}
+	RequireKeyFields(load->target, load->given);
 }
 
 /* Is a single column of jsonb all that the source has? */
@@ -169,7 +172,7 @@ HoldsPayloads(Relation source)
 	return only && getBaseType(only->atttypid) == JSONBOID;
 }
 
-/* SELECT s.brand, ... FROM ONLY? source s: all columns that are read, in the source's order */
+/* SELECT s.brand, ... FROM source s: all columns that are read, in the source's order */
 static char *
 WriteQuery(const BulkLoad *load)
 {
@@ -279,6 +282,25 @@ StartUp(DestReceiver *self, int operation pg_attribute_unused(),
 	MemoryContextSwitchTo(caller);
 }
 
+static void
+BeginProgress(Oid relid)
+{
+	const int	params[] = {PROGRESS_COPY_COMMAND, PROGRESS_COPY_TYPE};
+	const int64 values[] = {PROGRESS_COPY_COMMAND_FROM, PROGRESS_COPY_TYPE_CALLBACK};
+
+	pgstat_progress_start_command(PROGRESS_COMMAND_COPY, relid);
+	pgstat_progress_update_multi_param(lengthof(params), params, values);
+}
+
+/* A subtransaction that aborts, as of a trigger that catches an error, ends whatever is in progress. */
+static void
+ShowProgress(const BulkLoad *load)
+{
+	if (MyBEEntry->st_progress_command != PROGRESS_COMMAND_COPY)
+		BeginProgress(RelationGetRelid(load->rel));
+	pgstat_progress_update_param(PROGRESS_COPY_TUPLES_PROCESSED, load->nrows);
+}
+
 static bool
 ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -286,6 +308,7 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 	MemoryContext caller = MemoryContextSwitchTo(load->row_context);
 
 	load->nrows++;
+	load->in_row = true;
 	/* Only for as long as the row takes: the source's query has a snapshot of its own. */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (load->reads_payloads)
@@ -293,7 +316,8 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 	else
 		Upsert(load, RowFromSlot(load, slot));
 	PopActiveSnapshot();
-	pgstat_progress_update_param(PROGRESS_COPY_TUPLES_PROCESSED, load->nrows);
+	load->in_row = false;
+	ShowProgress(load);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(load->row_context);
 	return true;
@@ -340,7 +364,8 @@ DescribeRow(void *arg)
 {
 	BulkLoad   *load = arg;
 
-	if (load->nrows == 0)
+	/* Else it is the source that failed, on the way to a row that we do not know. */
+	if (!load->in_row)
 		return;
 	if (!load->reads_payloads && load->position.field)
 		errcontext("column \"%s\" of row " INT64_FORMAT " of \"%s\"", load->position.field,
@@ -361,16 +386,6 @@ RequireWholeTable(Oid root)
 			 errmsg("permission denied to lock table \"%s\"", get_rel_name(root)),
 			 errdetail("A bulk load keeps other writers off the table, as LOCK TABLE does."),
 			 errhint("Grant UPDATE on the table as a whole.")));
-}
-
-static void
-BeginProgress(Oid relid)
-{
-	const int	params[] = {PROGRESS_COPY_COMMAND, PROGRESS_COPY_TYPE};
-	const int64 values[] = {PROGRESS_COPY_COMMAND_FROM, PROGRESS_COPY_TYPE_CALLBACK};
-
-	pgstat_progress_start_command(PROGRESS_COMMAND_COPY, relid);
-	pgstat_progress_update_multi_param(lengthof(params), params, values);
 }
 
 /*
@@ -404,16 +419,16 @@ UpsertFrom(Oid source, Oid target, ActionCounts counts)
 	MemoryContextSwitchTo(load.context);
 	memset(counts, 0, sizeof(ActionCounts));
 
+	/* The source first: while we wait for it, nobody need wait for us. */
+	load.source = OpenSource(source);
 	load.rel = OpenTable(target, whole_table, "product_upsert_from()", &root);
 	RequireWholeTable(root);
-	load.source = OpenSource(source);
 	load.target = AcquireTarget(load.rel);
+	WarnOfMissingIndex(load.target);
 	load.reads_payloads = HoldsPayloads(load.source);
 	if (!load.reads_payloads)
-	{
 		MatchColumns(&load);
-		CheckMayUpsert(load.target, load.given);
-	}
+	CheckMayUpsert(load.target, load.given);
 
 	describe_row = (ErrorContextCallback)
 	{

@@ -78,6 +78,7 @@ UpsertRows(Call *call, const Row *if_match)
 static void
 PreventIfReadOnly(Oid relid, const char *function)
 {
+	PreventCommandIfParallelMode(function);
 	if (get_rel_persistence(relid) != RELPERSISTENCE_TEMP)
 		PreventCommandIfReadOnly(function);
 }
@@ -127,6 +128,7 @@ BeginCall(Call *call, Oid relid, Jsonb *payload, const char *function)
 	ReadPayload(&call->payload, payload, &call->position);
 	call->rel = OpenTable(relid, IsBeyondBudget(call->payload.nrows), function, &call->root);
 	call->target = AcquireTarget(call->rel);
+	WarnOfMissingIndex(call->target);
 	ReadRows(&call->payload, call->target, &call->position);
 }
 

@@ -137,21 +137,26 @@ OpenGuarded(Guarded *guarded, Relation rel, const Target *target, TupleTableSlot
 		guarded->root = LockTargetTable(RelationGetRelid(rel), false);
 	guarded->rel = table_open(target->guarded, NoLock);
 	guarded->target = AcquireTarget(guarded->rel);
+	WarnOfMissingIndex(guarded->target);
 	guarded->row = TranslateKey(target, slot, guarded->target);
 }
 
-/* Is a row version, or what became of it in this transaction, there with its key? */
+/*
+ * Is a row version, or what became of it in this transaction, there with its key? Then it is
+ * at *tid.
+ */
 static bool
-IsAlive(Relation rel, const Target *target, TupleTableSlot *version, Snapshot snapshot)
+IsAlive(Relation rel, const Target *target, TupleTableSlot *version, Snapshot snapshot,
+		ItemPointer tid)
 {
 	TableScanDesc scan = table_beginscan_tid(rel, snapshot);
 	TupleTableSlot *latest = MakeFoundSlot(rel);
-	ItemPointerData tid = version->tts_tid;
 	bool		alive;
 
-	table_tuple_get_latest_tid(scan, &tid);
+	*tid = version->tts_tid;
+	table_tuple_get_latest_tid(scan, tid);
 	table_endscan(scan);
-	alive = table_tuple_fetch_row_version(rel, &tid, snapshot, latest);
+	alive = table_tuple_fetch_row_version(rel, tid, snapshot, latest);
 	if (alive)
 	{
 		slot_getallattrs(latest);
@@ -239,18 +244,19 @@ Check(const Guarded *guarded, Store *store, const TriggerData *event, const Targ
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *found = MakeFoundSlot(guarded->rel);
 	TupleTableSlot *second = MakeFoundSlot(guarded->rel);
+	ItemPointerData self;
 	bool		duplicate;
 	bool		settled = true;
 
 	PushActiveSnapshot(snapshot);
 	duplicate = store->methods->find(store, guarded->row, snapshot, found, second) > 1 &&
-		IsAlive(event->tg_relation, target, written, snapshot);
+		IsAlive(event->tg_relation, target, written, snapshot, &self);
 	PopActiveSnapshot();
 	UnregisterSnapshot(snapshot);
 	if (duplicate)
 	{
 		bool		found_itself = found->tts_tableOid == RelationGetRelid(event->tg_relation) &&
-			ItemPointerEquals(&found->tts_tid, &written->tts_tid);
+			ItemPointerEquals(&found->tts_tid, &self);
 
 		settled = !WaitForWriter(found_itself ? second : found);
 		if (settled)
@@ -273,7 +279,6 @@ Guard(const TriggerData *event)
 	Target	   *target = AcquireTarget(event->tg_relation);
 	Guarded		guarded;
 	Store	   *store;
-	uint32		hash;
 
 	slot_getallattrs(written);
 	if (is_update)
@@ -284,8 +289,7 @@ Guard(const TriggerData *event)
 	}
 
 	OpenGuarded(&guarded, event->tg_relation, target, written);
-	hash = HashKey(guarded.target, guarded.row);
-	LockKeysForOwner(guarded.root, &hash, 1);
+	LockGuardedKey(guarded.root, HashKey(guarded.target, guarded.row));
 
 	/* So that the row can be seen, and what the statement has done besides. */
 	CommandCounterIncrement();

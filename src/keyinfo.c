@@ -8,6 +8,7 @@
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "call.h"
 #include "keyinfo.h"
@@ -37,7 +38,11 @@ KeyColumns(Oid relid)
 	return construct_array(names, target->nkeys, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR);
 }
 
-/* The index by which keys are looked up, or InvalidOid. */
+/*
+ * The index by which keys are looked up, or InvalidOid. A btree has the whole key in front:
+ * to begin with a part of it is better than nothing, but no more. What is too long for a btree
+ * can be in a hash index, which has but one column.
+ */
 Oid
 LookupIndex(Oid relid)
 {
@@ -45,7 +50,9 @@ LookupIndex(Oid relid)
 	Target	   *target = AcquireTarget(rel);
 
 	table_close(rel, NoLock);
-	return target->lookup_index;
+	if (target->key_index || target->looks_up_by_hash)
+		return target->lookup_index;
+	return InvalidOid;
 }
 
 /* Makes a row of a value of the table's row type: 42804 if it is of another. */
@@ -65,16 +72,19 @@ RowFromComposite(const Target *target, Relation rel, HeapTupleHeader stored)
 	return row;
 }
 
-/* The condition on a row "t" that it has the key of $1, a row of the table like the one stored. */
+/* The condition on a row "t" that it has the key of $1, the text of a row like the one stored. */
 char *
 SameKeyCondition(Oid relid, HeapTupleHeader stored)
 {
 	Relation	rel = OpenToLook(relid);
 	Target	   *target = AcquireTarget(rel);
 	Row		   *row = RowFromComposite(target, rel, stored);
+	char	   *record = psprintf("$1::%s",
+								  quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+															 target->name));
 
 	table_close(rel, NoLock);
-	return WriteSameKey(target, "t", "$1", row->isnull);
+	return WriteSameKey(target, "t", record, row->isnull);
 }
 
 /* Takes the lock under which rows with the key of the stored row are upserted. */

@@ -40,6 +40,9 @@
 #define MAX_LOOKS		30
 #define LOOK_INTERVAL	20L
 
+/* How many times its budget a guard goes beyond before it waits for the whole table. */
+#define MAX_OVERDRAFT	4
+
 int			max_key_locks = DEFAULT_MAX_KEY_LOCKS;
 int			max_waiters = NO_WAITER_LIMIT;
 
@@ -306,25 +309,53 @@ CompareHashes(const void *a, const void *b)
 }
 
 /*
+ * Tries to get the whole table for a transaction that is past its budget of key locks, but
+ * does not wait for it: it may hold keys that the table's other writers wait for.
+ */
+static bool
+TryWholeTable(Oid root)
+{
+	return MayLockWholeTable(root) && ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK);
+}
+
+/*
+ * The same for a guard, on behalf of the table's owner: users who may only insert must not be
+ * able to fill the server's lock table either. So far beyond the budget it does wait, and two
+ * who do end in a deadlock, which leaves one of them.
+ */
+static bool
+GetWholeTable(Oid root)
+{
+	if (ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK))
+		return true;
+	if (held.total / MAX_OVERDRAFT < max_key_locks)
+		return false;
+	LockRelationOid(root, WHOLE_TABLE_LOCK);
+	return true;
+}
+
+/*
  * Locks the keys with these hashes until the transaction ends, each once. All
  * callers take theirs in ascending order, so two of them that want the same keys
- * meet at the first and neither waits for what the other is yet to release.
- *
- * A call past the budget tries to get the whole table, if it may, but does not wait
- * for it: it may hold keys that the table's other writers wait for.
+ * meet at the first and neither waits for what the other is yet to release. Past the
+ * budget, the whole table serves as well.
  */
 static void
-LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, bool may_lock_table)
+LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, bool (*get_whole_table) (Oid root))
 {
-	uint32	   *sorted = palloc(nkeys * sizeof(uint32));
+	uint32	   *sorted;
 	int			nsorted;
 
+	if (nkeys == 0 || HoldsWholeTable(root))
+		return;
+
+	sorted = palloc(nkeys * sizeof(uint32));
 	memcpy(sorted, hashes, nkeys * sizeof(uint32));
 	qsort(sorted, nkeys, sizeof(uint32), CompareHashes);
 	nsorted = qunique(sorted, nkeys, sizeof(uint32), CompareHashes);
 
 	if (WithinBudget(nsorted) || WithinBudget(CountNewKeys(root, sorted, nsorted)) ||
-		!(may_lock_table && ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK)))
+		!get_whole_table(root))
 	{
 		for (int i = 0; i < nsorted; i++)
 			LockKey(root, sorted[i]);
@@ -332,23 +363,16 @@ LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, bool may_lock_table)
 	pfree(sorted);
 }
 
-/* Locks keys for the current user. */
+/* Locks the keys for the current user. */
 void
 LockKeys(Oid root, const uint32 *hashes, int nkeys)
 {
-	if (nkeys > 0 && !HoldsWholeTable(root))
-		LockSortedKeys(root, hashes, nkeys, MayLockWholeTable(root));
+	LockSortedKeys(root, hashes, nkeys, TryWholeTable);
 }
 
-/*
- * Locks keys for the table's owner, on whose behalf its guard does: a user who may only insert
- * must not be able to fill the server's lock table either.
- */
+/* Locks a key for the table's guard. */
 void
-LockKeysForOwner(Oid root, const uint32 *hashes, int nkeys)
+LockGuardedKey(Oid root, uint32 hash)
 {
-	const bool	may_lock_table = true;
-
-	if (nkeys > 0 && !HoldsWholeTable(root))
-		LockSortedKeys(root, hashes, nkeys, may_lock_table);
+	LockSortedKeys(root, &hash, 1, GetWholeTable);
 }

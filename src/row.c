@@ -133,16 +133,16 @@ RowFromJsonb(const Target *target, const JsonbValue *object, UnknownFields unkno
 }
 
 /* The key must be known before anything is looked up: raises 22023 naming what is missing. */
-static void
-RequireKeyFields(const Target *target, const Row *row)
+void
+RequireKeyFields(const Target *target, const Bitmapset *given)
 {
 	Bitmapset  *missing;
 	StringInfoData names;
 	int			attnum = -1;
 
-	if (bms_is_subset(target->key_fields, row->given))
+	if (bms_is_subset(target->key_fields, given))
 		return;
-	missing = bms_difference(target->key_fields, row->given);
+	missing = bms_difference(target->key_fields, given);
 	initStringInfo(&names);
 	while ((attnum = bms_next_member(missing, attnum)) >= 0)
 		appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "",
@@ -211,7 +211,7 @@ GenerateKey(Target *target, Row *row)
 void
 CompleteKey(Target *target, Row *row)
 {
-	RequireKeyFields(target, row);
+	RequireKeyFields(target, row->given);
 	if (bms_overlap(target->key_columns, target->read_only_columns))
 		GenerateKey(target, row);
 }

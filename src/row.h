@@ -34,6 +34,7 @@ extern void ReportUnknownField(const Target *target, const char *name, int lengt
 extern Row *MakeRow(const Target *target);
 extern Row *RowFromJsonb(const Target *target, const JsonbValue *object,
 						 UnknownFields unknown_fields, Position *position);
+extern void RequireKeyFields(const Target *target, const Bitmapset *given);
 extern void CompleteKey(Target *target, Row *row);
 extern uint32 HashKey(const Target *target, const Row *row);
 extern bool SameKey(const Target *target, const Row *row, const Datum *values, const bool *isnull);

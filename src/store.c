@@ -79,14 +79,16 @@ HasGenerated(Relation rel, const Bitmapset *unique_columns)
 
 /*
  * How strongly will the UPDATE lock the row? Most so if it changes a unique column, or
- * one that may take the row to another partition. A weaker lock first would have to
- * be raised, and could deadlock with who has a share of it.
+ * one that may take the row to another partition; or merely names one, where there are
+ * BEFORE triggers that might change it. A weaker lock first would have to be raised, and
+ * could deadlock with who has a share of it.
  */
 static LockTupleMode
 UpdateLockMode(Relation rel, const Target *target, const Row *row, const Bitmapset *columns,
 			   const TupleTableSlot *found)
 {
 	Bitmapset  *decisive = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY);
+	bool		to_name_is_enough = rel->trigdesc && rel->trigdesc->trig_update_before_row;
 	int			attnum = -1;
 
 	if (HasGenerated(rel, decisive))
@@ -100,7 +102,8 @@ UpdateLockMode(Relation rel, const Target *target, const Row *row, const Bitmaps
 		AttrNumber	own = get_attnum(RelationGetRelid(rel), name);
 
 		if (bms_is_member(own - FirstLowInvalidHeapAttributeNumber, decisive) &&
-			!SameImage(target, attnum, row->values, row->isnull, found->tts_values, found->tts_isnull))
+			(to_name_is_enough ||
+			 !SameImage(target, attnum, row->values, row->isnull, found->tts_values, found->tts_isnull)))
 			return LockTupleExclusive;
 	}
 	return LockTupleNoKeyExclusive;

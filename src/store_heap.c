@@ -113,7 +113,7 @@ WhyNotWriteDirectly(const Target *target, Relation rel)
 
 /* -- find --------------------------------------------------------------------- */
 
-/* NULL equals NULL. */
+/* NULL equals NULL. What a comparison keeps for itself goes away with the current memory context. */
 static void
 SetScanKeys(HeapStore *heap, const Row *row)
 {
@@ -125,6 +125,7 @@ SetScanKeys(HeapStore *heap, const Row *row)
 
 		heap->scan_keys[i].sk_flags = row->isnull[column] ? SK_ISNULL | SK_SEARCHNULL : 0;
 		heap->scan_keys[i].sk_argument = row->values[column];
+		heap->scan_keys[i].sk_func.fn_mcxt = CurrentMemoryContext;
 	}
 }
 
@@ -151,12 +152,13 @@ HeapFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 		 TupleTableSlot *second)
 {
 	HeapStore  *heap = (HeapStore *) store;
-	MemoryContext caller = MemoryContextSwitchTo(heap->context);
+	MemoryContext caller;
 	int			nfound;
 
+	SetScanKeys(heap, row);
+	caller = MemoryContextSwitchTo(heap->context);
 	/* Lets go of the page where the last row was, so that it can be pruned now. */
 	ExecClearTuple(found);
-	SetScanKeys(heap, row);
 	nfound = ScanForTwo(heap, snapshot, found, second ? second : heap->second);
 	if (nfound > 0)
 		slot_getallattrs(found);
@@ -299,21 +301,25 @@ EndWrite(HeapStore *heap)
 
 /*
  * What happens to a row between BEFORE triggers and being written: generated columns are
- * computed, constraints are checked.
+ * computed, constraints are checked. An UPDATE looks first whether the row goes to another
+ * partition, so its error about that comes first.
  */
 static void
 FinishRow(HeapStore *heap, TupleTableSlot *slot, CmdType command)
 {
+	const bool	emit_error = true;
 	Relation	rel = heap->store.rel;
 	const TupleConstr *constr = RelationGetDescr(rel)->constr;
 
 	slot->tts_tableOid = RelationGetRelid(rel);
 	if (constr && constr->has_generated_stored)
 		ExecComputeStoredGenerated(heap->result_rel, heap->estate, slot, command);
+	if (rel->rd_rel->relispartition && command == CMD_UPDATE)
+		ExecPartitionCheck(heap->result_rel, slot, heap->estate, emit_error);
 	if (constr)
 		ExecConstraints(heap->result_rel, slot, heap->estate);
-	if (rel->rd_rel->relispartition)
-		ExecPartitionCheck(heap->result_rel, slot, heap->estate, true);
+	if (rel->rd_rel->relispartition && command == CMD_INSERT)
+		ExecPartitionCheck(heap->result_rel, slot, heap->estate, emit_error);
 }
 
 /* -- insert ------------------------------------------------------------------- */
@@ -467,6 +473,9 @@ StoreUpdatedRow(const Row *row, const Bitmapset *columns, const TupleTableSlot *
 	ExecClearTuple(slot);
 	memcpy(slot->tts_values, found->tts_values, natts * sizeof(Datum));
 	memcpy(slot->tts_isnull, found->tts_isnull, natts * sizeof(bool));
+	/* Dropped columns are not carried on. */
+	for (int i = 0; i < natts; i++)
+		slot->tts_isnull[i] |= TupleDescAttr(slot->tts_tupleDescriptor, i)->attisdropped;
 	while ((attnum = bms_next_member(columns, attnum)) >= 0)
 	{
 		slot->tts_values[attnum - 1] = row->values[attnum - 1];

@@ -523,8 +523,11 @@ BuildIndexes(Target *target, Relation rel)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 
-		if (ServesLookup(target, index))
+		if (ServesLookup(target, index) && !target->looks_up_by_hash)
+		{
 			target->lookup_index = RelationGetRelid(index);
+			target->looks_up_by_hash = index->rd_rel->relam == HASH_AM_OID;
+		}
 		if (FindsKey(target, index) && index->rd_index->indnkeyatts < narrowest)
 		{
 			target->key_index = BuildKeyIndex(target, index);
@@ -566,18 +569,6 @@ HasAfterTriggers(Relation rel)
 			return true;
 	}
 	return false;
-}
-
-static void
-WarnOfMissingIndex(const Target *target, Relation rel)
-{
-	ereport(WARNING,
-			(errmsg("no index of table \"%s\" serves to look up its key", target->name),
-			 errdetail("Each call reads the whole table."),
-			 errhint("CREATE INDEX ON %s (%s);",
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												target->name),
-					 KeyColumnList(target))));
 }
 
 /* Builds a target below the current memory context. */
@@ -686,11 +677,6 @@ RebuildTarget(Relation rel)
 	/* Building may run a function of the user's, and that may have used or evicted the entry. */
 	entry = EnterTarget(relid);
 	SetTarget(entry, target);
-	if (!OidIsValid(target->lookup_index) && !entry->warned)
-	{
-		entry->warned = true;
-		WarnOfMissingIndex(target, rel);
-	}
 	return entry;
 }
 
@@ -717,4 +703,25 @@ AcquireTarget(Relation rel)
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, release);
 	entry->target->users++;
 	return entry->target;
+}
+
+/* Says so, once a session, if each look for a key reads the whole table. */
+void
+WarnOfMissingIndex(const Target *target)
+{
+	CachedTarget *entry;
+
+	if (OidIsValid(target->lookup_index))
+		return;
+	entry = hash_search(targets, &target->relid, HASH_FIND, NULL);
+	if (entry == NULL || entry->warned)
+		return;
+	entry->warned = true;
+	ereport(WARNING,
+			(errmsg("no index of table \"%s\" serves to look up its key", target->name),
+			 errdetail("Each call reads the whole table."),
+			 errhint("CREATE INDEX ON %s (%s);",
+					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(target->relid)),
+												target->name),
+					 KeyColumnList(target))));
 }

@@ -53,6 +53,7 @@ typedef struct Target
 	Bitmapset  *key_fields;		/* what a payload must give: for generated ones, what they read */
 	Bitmapset  *read_only_columns;	/* generated, and GENERATED ALWAYS AS IDENTITY */
 	Oid			lookup_index;	/* one from which a search for the key can start, or InvalidOid */
+	bool		looks_up_by_hash;	/* that is a hash index */
 	KeyIndex   *key_index;		/* NULL if there is none */
 	List	   *arbiters;		/* unique indexes on exactly the key: an insert can yield to them */
 	bool		partitioned;
@@ -73,6 +74,7 @@ extern void RequireTable(Oid relid);
 extern bool HasAfterTriggers(Relation rel);
 extern void RejectInsteadRules(Relation rel);
 extern Target *AcquireTarget(Relation rel);
+extern void WarnOfMissingIndex(const Target *target);
 extern int	CompareNames(const char *name1, int length1, const char *name2, int length2);
 extern Column *FindColumn(const Target *target, const char *name, int length);
 extern char *KeyColumnList(const Target *target);

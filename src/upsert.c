@@ -353,6 +353,8 @@ BeginUpserts(Target *target, Relation rel)
 	Upserter   *upserter = palloc(sizeof(Upserter));
 
 	RejectInsteadRules(rel);
+	/* We must see what the statement that calls us has written, and write as a command of our own. */
+	CommandCounterIncrement();
 	upserter->store = OpenStore(target, rel);
 	upserter->found = MakeFoundSlot(rel);
 	upserter->again = MakeFoundSlot(rel);
