@@ -121,6 +121,12 @@ BEGIN
 			MESSAGE = format('key column "%s" of relation "%s" does not exist', missing, target);
 	END IF;
 
+	IF EXISTS (SELECT FROM pg_partition_tree(target) p JOIN pg_class c ON c.oid = p.relid WHERE c.relkind = 'f') THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+			MESSAGE = format('cannot protect table "%s"', target),
+			DETAIL = 'It has a partition that is a foreign table.';
+	END IF;
+
 	-- Counted before anything is locked, as it may take a while.
 	SELECT string_agg(format('t.%I', k), ', ' ORDER BY n) INTO columns
 	  FROM unnest(key) WITH ORDINALITY AS u (k, n);
@@ -304,6 +310,10 @@ CREATE FUNCTION product_upsert_merge(target regclass, keep text DEFAULT 'oldest'
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	SET row_security = off
+	-- So that the text of a row is all there is to it.
+	SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD'
+	SET intervalstyle = postgres
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -334,6 +344,18 @@ BEGIN
 			MESSAGE = CASE WHEN direction IS NULL THEN 'keep must be "oldest" or "newest"'
 						   WHEN dry_run IS NULL THEN 'dry_run must be true or false'
 						   ELSE 'max_keys must be at least 1' END;
+	END IF;
+	-- An older snapshot would not show all the rows of a group.
+	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_state',
+			MESSAGE = 'product_upsert_merge() must run at READ COMMITTED';
+	END IF;
+	-- Time periods cannot be repointed: PostgreSQL 18 has foreign keys that end with one.
+	IF EXISTS (SELECT FROM pg_constraint f
+				WHERE f.contype = 'f' AND f.confrelid = target AND (to_jsonb(f) -> 'conperiod') = 'true') THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+			MESSAGE = format('cannot merge rows of table "%s"', target),
+			DETAIL = 'A foreign key references it for a period of time.';
 	END IF;
 	IF identity IS NULL AND EXISTS (SELECT FROM @extschema@.product_upsert_references(target) AS f
 									 WHERE f.child = target) THEN

@@ -424,4 +424,26 @@ RESET parallel_setup_cost;
 RESET parallel_tuple_cost;
 SELECT serial, price FROM altered;
 
+-- A BEFORE trigger that writes a row with the same key itself, past the lock: with a guard or without, that is seen.
+CREATE TABLE doubled (brand text, serial text, manufacturer text, price int);
+CREATE INDEX ON doubled (brand, serial, manufacturer);
+CREATE FUNCTION double() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF pg_trigger_depth() = 1 THEN
+		INSERT INTO doubled VALUES (new.brand, new.serial, new.manufacturer, 99);
+	END IF;
+	RETURN new;
+END $$;
+CREATE TRIGGER double BEFORE INSERT ON doubled FOR EACH ROW EXECUTE FUNCTION double();
+SELECT product_upsert('doubled', '{"brand": "a", "serial": "1", "manufacturer": "m"}');
+\echo :SQLSTATE
+SELECT duplicate_keys FROM product_upsert_protect('doubled');
+DO $$
+BEGIN
+	PERFORM product_upsert('doubled', '{"brand": "a", "serial": "1", "manufacturer": "m"}');
+EXCEPTION WHEN triggered_data_change_violation OR unique_violation THEN
+	RAISE WARNING 'refused';
+END $$;
+TABLE doubled;
+
 DROP SCHEMA pu_writes CASCADE;

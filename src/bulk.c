@@ -20,6 +20,7 @@
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
 #include "pgstat.h"
 #include "storage/lmgr.h"
 #include "tcop/dest.h"
@@ -120,6 +121,7 @@ BuildCoercion(const BulkLoad *load, Form_pg_attribute from, int position, const 
 						column->name, format_type_be(to->atttypid), format_type_be(from->atttypid)),
 				 errhint("Let the source be a view that casts it."),
 				 errtablecol(load->rel, column->attnum)));
+	assign_expr_collations(NULL, coerced);
 	return coerced == (Node *) var ? NULL : expression_planner((Expr *) coerced);
 }
 

@@ -132,6 +132,17 @@ InitRangeTable(EState *estate, Relation rel)
 #endif
 }
 
+/* Required by triggers, but never to be run: it has no plan. */
+static inline void
+InitEpq(EPQState *epq, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	EvalPlanQualInit(epq, estate, NULL, NIL, 0, NIL);
+#else
+	EvalPlanQualInit(epq, estate, NULL, NIL, 0);
+#endif
+}
+
 /* Fires the triggers; false if one of them returned NULL. */
 static inline bool
 BeforeRowUpdateTriggers(EState *estate, EPQState *epq, ResultRelInfo *result_rel,

@@ -15,36 +15,48 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
 #include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "guard.h"
 #include "keylock.h"
 #include "store.h"
 
-extern Datum product_upsert_guard(PG_FUNCTION_ARGS);
-
 /* Is it one of ours, whatever schema the extension is in? */
 bool
 IsGuard(const Trigger *trigger)
 {
-	FmgrInfo	function;
+	HeapTuple	function;
+	Datum		symbol;
+	bool		isnull;
+	bool		is_guard;
 
 	if (!TRIGGER_FOR_ROW(trigger->tgtype) || !TRIGGER_FOR_AFTER(trigger->tgtype))
 		return false;
-	fmgr_info(trigger->tgfoid, &function);
-	return function.fn_addr == product_upsert_guard;
+	function = SearchSysCache1(PROCOID, ObjectIdGetDatum(trigger->tgfoid));
+	if (!HeapTupleIsValid(function))
+		return false;
+	symbol = SysCacheGetAttr(PROCOID, function, Anum_pg_proc_prosrc, &isnull);
+	is_guard = ((Form_pg_proc) GETSTRUCT(function))->prolang == ClanguageId &&
+		!isnull && strcmp(TextDatumGetCString(symbol), "product_upsert_guard") == 0;
+	ReleaseSysCache(function);
+	return is_guard;
 }
 
 static bool
@@ -62,12 +74,13 @@ SameArguments(const Trigger *a, const Trigger *b)
 
 /*
  * Returns the table's guard, or NULL. Its arguments declare the table's key, so if there
- * are several, they must agree: 42P17.
+ * are several, they must agree: 42P17. Works on a copy, in the current memory context: the
+ * relation's own is replaced when its cache entry is rebuilt, which any look at a catalog may do.
  */
 const Trigger *
 FindGuard(Relation rel)
 {
-	const TriggerDesc *triggers = rel->trigdesc;
+	const TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
 	const Trigger *guard = NULL;
 
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
@@ -130,13 +143,13 @@ TranslateKey(const Target *target, TupleTableSlot *slot, const Target *whole)
  * above it yet. Whoever excludes all writers does so at the root.
  */
 static void
-OpenGuarded(Guarded *guarded, Relation rel, const Target *target, TupleTableSlot *slot)
+OpenGuarded(Guarded *guarded, Relation rel, Target *target, TupleTableSlot *slot)
 {
 	guarded->root = RelationGetRelid(rel);
 	if (rel->rd_rel->relispartition)
 		guarded->root = LockTargetTable(RelationGetRelid(rel), false);
 	guarded->rel = table_open(target->guarded, NoLock);
-	guarded->target = AcquireTarget(guarded->rel);
+	guarded->target = target->relid == target->guarded ? target : AcquireTarget(guarded->rel);
 	WarnOfMissingIndex(guarded->target);
 	guarded->row = TranslateKey(target, slot, guarded->target);
 }
@@ -167,32 +180,31 @@ IsAlive(Relation rel, const Target *target, TupleTableSlot *version, Snapshot sn
 }
 
 /*
- * Is another transaction about to delete the row, or to give it another key? Then waits
- * for it, as a unique index does, and returns true.
+ * Returns the transaction that is about to delete the row, or to give it another key: nobody
+ * knows yet whether it will. InvalidTransactionId if there is none, and *gone tells whether the
+ * row is.
  */
-static bool
-WaitForWriter(const TupleTableSlot *found)
+static TransactionId
+FindWriter(const TupleTableSlot *found, bool *gone)
 {
 	Relation	rel = table_open(found->tts_tableOid, AccessShareLock);
 	ItemPointerData tid = found->tts_tid;
-	TupleTableSlot *slot;
-	SnapshotData dirty;
-	bool		there = true;
+	TransactionId writer = InvalidTransactionId;
 
+	*gone = false;
 	if (RELKIND_HAS_TABLE_AM(rel->rd_rel->relkind))
 	{
+		TupleTableSlot *slot = MakeFoundSlot(rel);
+		SnapshotData dirty;
+
 		InitDirtySnapshot(dirty);
-		slot = MakeFoundSlot(rel);
-		there = table_tuple_fetch_row_version(rel, &tid, &dirty, slot);
+		*gone = !table_tuple_fetch_row_version(rel, &tid, &dirty, slot);
+		if (!*gone)
+			writer = dirty.xmax;
 		ExecDropSingleTupleTableSlot(slot);
-		if (there && TransactionIdIsValid(dirty.xmax))
-		{
-			XactLockTableWait(dirty.xmax, rel, &tid, XLTW_RecheckExclusionConstr);
-			there = false;
-		}
 	}
 	table_close(rel, NoLock);
-	return !there;
+	return writer;
 }
 
 /* "(brand, serial)=(Acme, 1)", or NULL if the caller may not read that. */
@@ -233,38 +245,65 @@ ReportDuplicate(const Guarded *guarded, Relation rel, const Trigger *trigger)
 			 errtableconstraint(rel, trigger->tgname)));
 }
 
-/*
- * Looks for the key, once, with a snapshot that is newer than the lock. Returns false if
- * it was someone else's while we looked, and another look must tell.
- */
+/* Finds another row with the key, with a snapshot that is newer than the lock. */
 static bool
+FindOther(const Guarded *guarded, Store *store, const TriggerData *event, const Target *target,
+		  TupleTableSlot *written, TupleTableSlot *other)
+{
+	Relation	rel = event->tg_relation;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *second = MakeFoundSlot(guarded->rel);
+	ItemPointerData self;
+	bool		found;
+
+	PushActiveSnapshot(snapshot);
+	found = store->methods->find(store, guarded->row, snapshot, other, second) > 1 &&
+		IsAlive(rel, target, written, snapshot, &self);
+	if (found && other->tts_tableOid == RelationGetRelid(rel) &&
+		ItemPointerEquals(&other->tts_tid, &self))
+	{
+		ItemPointerData tid = second->tts_tid;
+		Oid			tableoid = second->tts_tableOid;
+
+		ExecCopySlot(other, second);
+		other->tts_tid = tid;
+		other->tts_tableOid = tableoid;
+	}
+	PopActiveSnapshot();
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(second);
+	return found;
+}
+
+/*
+ * Raises 23505 if another row has the key. If another transaction is to decide that, waits for
+ * it, as a unique index does, and looks again. Meanwhile the lock is free, unless the transaction
+ * had it before: who deletes a row to write it anew comes to want it, too.
+ */
+static void
 Check(const Guarded *guarded, Store *store, const TriggerData *event, const Target *target,
 	  TupleTableSlot *written)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TupleTableSlot *found = MakeFoundSlot(guarded->rel);
-	TupleTableSlot *second = MakeFoundSlot(guarded->rel);
-	ItemPointerData self;
-	bool		duplicate;
-	bool		settled = true;
+	uint32		hash = HashKey(guarded->target, guarded->row);
+	TupleTableSlot *other = MakeFoundSlot(guarded->rel);
+	bool		locked = LockGuardedKey(guarded->root, hash);
 
-	PushActiveSnapshot(snapshot);
-	duplicate = store->methods->find(store, guarded->row, snapshot, found, second) > 1 &&
-		IsAlive(event->tg_relation, target, written, snapshot, &self);
-	PopActiveSnapshot();
-	UnregisterSnapshot(snapshot);
-	if (duplicate)
+	while (FindOther(guarded, store, event, target, written, other))
 	{
-		bool		found_itself = found->tts_tableOid == RelationGetRelid(event->tg_relation) &&
-			ItemPointerEquals(&found->tts_tid, &self);
+		bool		gone;
+		TransactionId writer = FindWriter(other, &gone);
 
-		settled = !WaitForWriter(found_itself ? second : found);
-		if (settled)
+		CHECK_FOR_INTERRUPTS();
+		if (gone)
+			continue;
+		if (!TransactionIdIsValid(writer))
 			ReportDuplicate(guarded, event->tg_relation, event->tg_trigger);
+		if (locked)
+			UnlockGuardedKey(guarded->root, hash);
+		XactLockTableWait(writer, guarded->rel, &other->tts_tid, XLTW_RecheckExclusionConstr);
+		locked = LockGuardedKey(guarded->root, hash);
 	}
-	ExecDropSingleTupleTableSlot(found);
-	ExecDropSingleTupleTableSlot(second);
-	return settled;
+	ExecDropSingleTupleTableSlot(other);
 }
 
 /*
@@ -289,13 +328,10 @@ Guard(const TriggerData *event)
 	}
 
 	OpenGuarded(&guarded, event->tg_relation, target, written);
-	LockGuardedKey(guarded.root, HashKey(guarded.target, guarded.row));
-
 	/* So that the row can be seen, and what the statement has done besides. */
 	CommandCounterIncrement();
 	store = OpenStoreToFind(guarded.target, guarded.rel);
-	while (!Check(&guarded, store, event, target, written))
-		CHECK_FOR_INTERRUPTS();
+	Check(&guarded, store, event, target, written);
 	store->methods->close(store);
 	table_close(guarded.rel, NoLock);
 }

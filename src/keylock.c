@@ -43,6 +43,9 @@
 /* How many times its budget a guard goes beyond before it waits for the whole table. */
 #define MAX_OVERDRAFT	4
 
+/* How many more key locks to take before trying again to get the whole table. */
+#define TABLE_TRY_INTERVAL	64
+
 int			max_key_locks = DEFAULT_MAX_KEY_LOCKS;
 int			max_waiters = NO_WAITER_LIMIT;
 
@@ -53,6 +56,8 @@ static struct
 	int			total;
 	int		   *by_level;		/* in TopMemoryContext */
 	int			nlevels;
+	Oid			taken_table;	/* whose lock as a whole was not to be had */
+	int			try_table_at;	/* total at which to try again */
 } held;
 
 static void
@@ -69,6 +74,7 @@ NoticeTransaction(void)
 		return;
 	held.transaction = CurrentLocalTransactionId();
 	held.total = 0;
+	held.taken_table = InvalidOid;
 	if (held.nlevels > 0)
 		memset(held.by_level, 0, held.nlevels * sizeof(int));
 }
@@ -309,13 +315,29 @@ CompareHashes(const void *a, const void *b)
 }
 
 /*
+ * Gets the whole table if it is free. To try is dear, as it has a look at all backends: so having
+ * failed, it does not try again before the transaction has taken some more key locks.
+ */
+static bool
+GetFreeTable(Oid root)
+{
+	if (held.taken_table == root && held.total < held.try_table_at)
+		return false;
+	if (ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK))
+		return true;
+	held.taken_table = root;
+	held.try_table_at = held.total + TABLE_TRY_INTERVAL;
+	return false;
+}
+
+/*
  * Tries to get the whole table for a transaction that is past its budget of key locks, but
  * does not wait for it: it may hold keys that the table's other writers wait for.
  */
 static bool
 TryWholeTable(Oid root)
 {
-	return MayLockWholeTable(root) && ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK);
+	return MayLockWholeTable(root) && GetFreeTable(root);
 }
 
 /*
@@ -326,7 +348,7 @@ TryWholeTable(Oid root)
 static bool
 GetWholeTable(Oid root)
 {
-	if (ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK))
+	if (GetFreeTable(root))
 		return true;
 	if (held.total / MAX_OVERDRAFT < max_key_locks)
 		return false;
@@ -370,9 +392,30 @@ LockKeys(Oid root, const uint32 *hashes, int nkeys)
 	LockSortedKeys(root, hashes, nkeys, TryWholeTable);
 }
 
-/* Locks a key for the table's guard. */
-void
+/*
+ * Locks a key for the table's guard. Returns true if it is locked now, and was not before: not if
+ * the whole table serves.
+ */
+bool
 LockGuardedKey(Oid root, uint32 hash)
 {
+	int			total;
+
+	NoticeTransaction();
+	total = held.total;
 	LockSortedKeys(root, &hash, 1, GetWholeTable);
+	return held.total > total;
+}
+
+/* Undoes what LockGuardedKey() has done when it returned true, at the same nesting level. */
+void
+UnlockGuardedKey(Oid root, uint32 hash)
+{
+	const bool	sessionLock = false;
+	LOCKTAG		tag;
+
+	SetLockTagKey(&tag, root, hash);
+	LockRelease(&tag, ExclusiveLock, sessionLock);
+	held.by_level[GetCurrentTransactionNestLevel()]--;
+	held.total--;
 }

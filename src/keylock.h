@@ -26,6 +26,7 @@ extern bool IsBeyondBudget(int nkeys);
 extern Oid	LockTargetTable(Oid relid, bool whole_table);
 extern bool HoldsWholeTable(Oid root);
 extern void LockKeys(Oid root, const uint32 *hashes, int nkeys);
-extern void LockGuardedKey(Oid root, uint32 hash);
+extern bool LockGuardedKey(Oid root, uint32 hash);
+extern void UnlockGuardedKey(Oid root, uint32 hash);
 
 #endif							/* PRODUCT_UPSERT_KEYLOCK_H */

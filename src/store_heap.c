@@ -24,6 +24,7 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -106,6 +107,8 @@ WhyNotWriteDirectly(const Target *target, Relation rel)
 		return "it has triggers per statement or with transition tables";
 	if (HasVirtualGenerated(RelationGetDescr(rel)))
 		return "it has virtual generated columns";
+	if (ExecutorCheckPerms_hook)
+		return "an extension looks at what statements are permitted to do";
 	if (check_enable_rls(target->relid, InvalidOid, true) == RLS_ENABLED)
 		return "row-level security applies";
 	return WhyNotFindDirectly(target, rel);
@@ -204,7 +207,7 @@ BeginWrites(HeapStore *heap)
 	if (heap->store.target->guarded == RelationGetRelid(rel))
 		DismissGuards(heap->result_rel);
 	heap->estate->es_opened_result_relations = list_make1(heap->result_rel);
-	EvalPlanQualInit(&heap->epq, heap->estate, NULL, NIL, 0);
+	InitEpq(&heap->epq, heap->estate);
 	heap->defaults = palloc0(RelationGetNumberOfAttributes(rel) * sizeof(ExprState *));
 	MemoryContextSwitchTo(caller);
 }
@@ -404,13 +407,16 @@ static bool
 InsertTupleOrYield(HeapStore *heap, TupleTableSlot *slot, List **recheck)
 {
 	List	   *arbiters = heap->store.target->arbiters;
+	uint32		token;
+	bool		conflict;
 
 	/* Another may come in between the check and the insert: that is taken back, and checked again. */
 	while (CheckArbiters(heap->result_rel, slot, heap->estate, arbiters))
 	{
-		uint32		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
-		bool		conflict = false;
-
+		CHECK_FOR_INTERRUPTS();
+		list_free(*recheck);
+		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+		conflict = false;
 		table_tuple_insert_speculative(heap->store.rel, slot, heap->estate->es_output_cid, 0, NULL,
 									   token);
 		*recheck = InsertIndexTuples(heap->result_rel, slot, heap->estate, &conflict, arbiters);
@@ -533,13 +539,13 @@ HeapUpdate(Store *store, const Row *row, const Bitmapset *columns, TupleTableSlo
 {
 	HeapStore  *heap = (HeapStore *) store;
 	const TriggerDesc *triggers = store->rel->trigdesc;
+	bool		has_before_triggers = triggers && triggers->trig_update_before_row;
 	const bool	is_update = true;
 	UpdateResult result;
 
 	CheckCmdReplicaIdentity(store->rel, CMD_UPDATE);
 	/* BEFORE triggers would be fired for the row's newest version, whatever its key is by then. */
-	if (triggers && triggers->trig_update_before_row &&
-		!LockFoundRow(store->target, row, columns, found))
+	if (has_before_triggers && !LockFoundRow(store->target, row, columns, found))
 		return UPDATE_ROW_IS_GONE;
 
 	BeginWrite(heap, columns, is_update);

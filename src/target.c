@@ -280,6 +280,18 @@ BuildGeneration(KeyColumn *key, Relation rel)
 	key->generation = expression_planner((Expr *) expression);
 }
 
+/* What is not stored is not in the rows that triggers and indexes see. */
+static void
+RejectVirtualColumn(Relation rel, Form_pg_attribute attribute)
+{
+	if (attribute->attgenerated != '\0' && attribute->attgenerated != ATTRIBUTE_GENERATED_STORED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" cannot be part of a key", NameStr(attribute->attname)),
+				 errdetail("It is a generated column that is not stored."),
+				 errtablecol(rel, attribute->attnum)));
+}
+
 static void
 BuildKeyColumn(KeyColumn *key, const char *name, Target *target, Relation rel)
 {
@@ -294,6 +306,7 @@ BuildKeyColumn(KeyColumn *key, const char *name, Target *target, Relation rel)
 						name, RelationGetRelationName(rel)),
 				 errtable(rel)));
 	attribute = TupleDescAttr(target->desc, key->column->attnum - 1);
+	RejectVirtualColumn(rel, attribute);
 
 	/* A domain is equal and hashed as what it is a domain over. */
 	type = lookup_type_cache(getBaseType(attribute->atttypid),
@@ -317,9 +330,8 @@ BuildKeyColumn(KeyColumn *key, const char *name, Target *target, Relation rel)
 
 /* The arguments of the table's guard declare its key. */
 static void
-BuildKey(Target *target, Relation rel)
+BuildKey(Target *target, Relation rel, const Trigger *guard)
 {
-	const Trigger *guard = FindGuard(rel);
 	bool		declared = guard && guard->tgnargs > 0;
 
 	target->nkeys = declared ? guard->tgnargs : (int) lengthof(default_key);
@@ -341,12 +353,12 @@ BuildKey(Target *target, Relation rel)
  * partition may have the key either.
  */
 static void
-BuildGuarded(Target *target, Relation rel)
+BuildGuarded(Target *target, Relation rel, const Trigger *guard)
 {
 	List	   *ancestors = NIL;
 	ListCell   *cell;
 
-	if (FindGuard(rel) == NULL)
+	if (guard == NULL)
 		return;
 	target->guarded = RelationGetRelid(rel);
 	if (rel->rd_rel->relispartition)
@@ -550,27 +562,6 @@ BuildIndexes(Target *target, Relation rel)
 	list_free(indexes);
 }
 
-/*
- * Has the table triggers that may alter its rows after they were written? Those of a
- * foreign key may if it references the table itself.
- */
-bool
-HasAfterTriggers(Relation rel)
-{
-	TriggerDesc *triggers = rel->trigdesc;
-
-	for (int i = 0; triggers && i < triggers->numtriggers; i++)
-	{
-		Trigger    *trigger = &triggers->triggers[i];
-
-		if (TRIGGER_FOR_AFTER(trigger->tgtype) &&
-			(!trigger->tgisinternal || trigger->tgconstrrelid == RelationGetRelid(rel)) &&
-			!IsGuard(trigger))
-			return true;
-	}
-	return false;
-}
-
 /* Builds a target below the current memory context. */
 static Target *
 BuildTarget(Relation rel)
@@ -579,6 +570,7 @@ BuildTarget(Relation rel)
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Target	   *target = palloc0(sizeof(Target));
+	const Trigger *guard;
 
 	target->context = context;
 	target->relid = RelationGetRelid(rel);
@@ -587,11 +579,11 @@ BuildTarget(Relation rel)
 	MemoryContextCopyAndSetIdentifier(context, target->name);
 	target->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	BuildColumns(target, rel);
-	BuildKey(target, rel);
-	BuildGuarded(target, rel);
+	guard = FindGuard(rel);
+	BuildKey(target, rel, guard);
+	BuildGuarded(target, rel, guard);
 	BuildIndexes(target, rel);
 	target->partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
-	target->has_after_triggers = HasAfterTriggers(rel);
 
 	MemoryContextSwitchTo(caller);
 	return target;

@@ -57,7 +57,6 @@ typedef struct Target
 	KeyIndex   *key_index;		/* NULL if there is none */
 	List	   *arbiters;		/* unique indexes on exactly the key: an insert can yield to them */
 	bool		partitioned;
-	bool		has_after_triggers; /* they may alter a row after it was written */
 	Oid			guarded;		/* the table or, for a partition, topmost table that a guard guards */
 
 	struct StatementCache *statements;	/* the SPI store's; NULL until it needs them */
@@ -71,7 +70,6 @@ extern char *default_table;
 extern void InitTargetCache(void);
 extern Oid	FindDefaultTable(void);
 extern void RequireTable(Oid relid);
-extern bool HasAfterTriggers(Relation rel);
 extern void RejectInsteadRules(Relation rel);
 extern Target *AcquireTarget(Relation rel);
 extern void WarnOfMissingIndex(const Target *target);

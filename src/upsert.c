@@ -31,9 +31,6 @@
 /* "Precondition failed", as HTTP has it. Class 40 would be retried blindly. */
 #define ERRCODE_PRECONDITION_FAILED		MAKE_SQLSTATE('P', 'T', '4', '1', '2')
 
-/* Rows that this backend set out to create; tells whether a call had others inside it. */
-static uint64 rows_created = 0;
-
 /* -- find --------------------------------------------------------------------- */
 
 static void
@@ -171,35 +168,20 @@ CheckKeyKept(const Store *store, const Row *row, const TupleTableSlot *stored)
 			 errtable(store->rel)));
 }
 
-/* May triggers alter the row once it has been written? Those of its partition may too. */
-static bool
-AfterTriggersFire(const Store *store, const TupleTableSlot *stored)
-{
-	Relation	rel;
-	bool		fire;
-
-	if (store->target->has_after_triggers || stored->tts_tableOid == store->target->relid)
-		return store->target->has_after_triggers;
-	rel = table_open(stored->tts_tableOid, AccessShareLock);
-	fire = HasAfterTriggers(rel);
-	table_close(rel, NoLock);
-	return fire;
-}
-
 /*
- * What triggers did once the row was written is not in what the write returned: an
- * AFTER trigger may have altered the row, and a call that a trigger made, which the
- * lock does not keep out, may have created the key as well. Looks again where that
- * can be. Returns the row as it is stored now.
+ * A write of the store's is one command. If there were others meanwhile, triggers wrote something,
+ * and that is not in what the write returned: an AFTER trigger may have altered the row, and
+ * what any trigger wrote, which the lock does not keep out, may have the same key. Then looks
+ * again. Returns the row as it is stored now.
  */
 static TupleTableSlot *
-SeeTriggersWork(Upserter *upserter, const Row *row, uint64 created_before)
+SeeTriggersWork(Upserter *upserter, const Row *row, CommandId before)
 {
 	Store	   *store = upserter->store;
 	int			nfound;
 
 	CheckKeyKept(store, row, upserter->stored);
-	if (rows_created == created_before && !AfterTriggersFire(store, upserter->stored))
+	if (GetCurrentCommandId(false) - before <= 1)
 		return upserter->stored;
 
 	nfound = store->methods->find(store, row, GetActiveSnapshot(), upserter->again, NULL);
@@ -283,7 +265,7 @@ Create(Upserter *upserter, const Row *row, bool *in_doubt, ErrorData **refusal, 
 {
 	Store	   *store = upserter->store;
 	bool		yield_to_unique_index = store->target->arbiters != NIL;
-	uint64		created_before = ++rows_created;
+	CommandId	before = GetCurrentCommandId(false);
 	InsertResult result;
 
 	if (*in_doubt)
@@ -296,7 +278,7 @@ Create(Upserter *upserter, const Row *row, bool *in_doubt, ErrorData **refusal, 
 	switch (result)
 	{
 		case INSERT_DONE:
-			outcome->product = SeeTriggersWork(upserter, row, created_before);
+			outcome->product = SeeTriggersWork(upserter, row, before);
 			outcome->action = ACTION_CREATED;
 			return true;
 		case INSERT_SKIPPED:
@@ -317,7 +299,7 @@ Update(Upserter *upserter, const Row *row, Outcome *outcome)
 	Store	   *store = upserter->store;
 	TupleTableSlot *found = upserter->found;
 	Bitmapset  *columns = ColumnsToSet(store, row, found);
-	uint64		created_before = rows_created;
+	CommandId	before = GetCurrentCommandId(false);
 	UpdateResult result;
 
 	outcome->product = found;
@@ -330,7 +312,7 @@ Update(Upserter *upserter, const Row *row, Outcome *outcome)
 	switch (result)
 	{
 		case UPDATE_DONE:
-			outcome->product = SeeTriggersWork(upserter, row, created_before);
+			outcome->product = SeeTriggersWork(upserter, row, before);
 			outcome->previous = found;
 			outcome->action = ACTION_UPDATED;
 			return true;
