@@ -273,7 +273,10 @@ AS $$
 		   CASE WHEN c.relkind = 'p' THEN '' ELSE 'ONLY ' END || f.conrelid::regclass,
 		   array_agg(ca.attname ORDER BY u.n),
 		   format('r.tableoid = ANY (%L::oid[]) AND ', tables.oids)
-		   || string_agg(format('r.%I OPERATOR(%I.%s) c.%I', ta.attname, s.nspname, o.oprname, ca.attname), ' AND ' ORDER BY u.n),
+		   || string_agg(format('r.%I OPERATOR(%I.%s) c.%I', ta.attname, s.nspname, o.oprname, ca.attname)
+						 -- As the foreign key itself has it.
+						 || coalesce((SELECT format(' COLLATE %I.%I', l.collnamespace::regnamespace, l.collname)
+										FROM pg_collation l WHERE l.oid = ta.attcollation), ''), ' AND ' ORDER BY u.n),
 		   format('k.tableoid = ANY (%L::oid[]) AND ', tables.oids)
 		   || string_agg(format('k.%I IS DISTINCT FROM NULL', ta.attname), ' AND ' ORDER BY u.n),
 		   string_agg(format('%I = k.%I', ca.attname, ta.attname), ', ' ORDER BY u.n)
@@ -302,8 +305,9 @@ COMMENT ON FUNCTION product_upsert_references(regclass) IS
 -- takes the lock writes it meanwhile. The rows are locked FOR UPDATE, so that nobody else changes, deletes or
 -- begins to reference them either.
 --
--- From then on a row is known by its place, (tableoid, ctid). Only we can move it, and do so where it references
--- one of the rows itself or is filled in: then the places are read again.
+-- From then on a row is known by its place, (tableoid, ctid). Only we can move it, where it references one of the
+-- rows itself, is filled in, or a trigger writes to it: then the places are read again, of these rows alone. Others
+-- with the key may have come meanwhile, unless the table is protected.
 CREATE FUNCTION product_upsert_merge(target regclass, keep text DEFAULT 'oldest',
 									 dry_run boolean DEFAULT false, max_keys integer DEFAULT NULL)
 	RETURNS TABLE (key jsonb, kept jsonb, removed jsonb, references_moved bigint, filled name[])
@@ -314,6 +318,7 @@ CREATE FUNCTION product_upsert_merge(target regclass, keep text DEFAULT 'oldest'
 	SET extra_float_digits = 1
 	SET datestyle = 'ISO, YMD'
 	SET intervalstyle = postgres
+	SET xmloption = content
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -325,13 +330,18 @@ DECLARE
 	key_list text;				-- t.brand, ...
 	key_object text;			-- the key of row t as jsonb
 	row_order text;				-- the row to keep first, then the one next to it
+	row_name text;				-- what identifies row t, as text
+	foreign_keys jsonb;			-- product_upsert_references
 	fillable name[];
 	duplicates text;			-- query for one row of each key that has several
 	duplicate record;
 	same_key text;
-	places text;				-- query for the places of the rows with its key
+	places text;				-- query for the places of the rows with its key, or of those with these names
 	tables oid[];
 	ctids tid[];
+	names text[];				-- what identifies them, if anything does
+	kept_table oid;
+	kept_ctid tid;
 	reference record;
 	is_referenced text;			-- query: does it reference one of the rows at these places?
 	found boolean;
@@ -357,8 +367,7 @@ BEGIN
 			MESSAGE = format('cannot merge rows of table "%s"', target),
 			DETAIL = 'A foreign key references it for a period of time.';
 	END IF;
-	IF identity IS NULL AND EXISTS (SELECT FROM @extschema@.product_upsert_references(target) AS f
-									 WHERE f.child = target) THEN
+	IF identity IS NULL AND EXISTS (SELECT FROM @extschema@.product_upsert_references(target) AS f WHERE f.child = target) THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
 			MESSAGE = format('cannot merge rows of table "%s"', target),
 			DETAIL = 'It references itself, and has no primary key or other unique constraint without nulls.';
@@ -370,16 +379,20 @@ BEGIN
 	  FROM unnest(key_columns) WITH ORDINALITY AS u (k, n);
 	SELECT string_agg(format('t.%I %s', c, direction), ', ' ORDER BY n) INTO row_order
 	  FROM unnest(coalesce(identity, '{tableoid,ctid}')) WITH ORDINALITY AS u (c, n);
+	row_name := CASE WHEN identity IS NULL THEN 'NULL::text'
+					 ELSE (SELECT format('ROW(%s)::text', string_agg(format('t.%I', c), ', ' ORDER BY n))
+							 FROM unnest(identity) WITH ORDINALITY AS u (c, n)) END;
 	SELECT array_agg(a.attname ORDER BY a.attnum) INTO fillable
 	  FROM pg_attribute a
 	 WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND NOT a.attnotnull
 	   AND a.attgenerated = '' AND a.attidentity = '' AND a.attname <> ALL (key_columns)
 	   -- Nor what a column of the key is generated from.
-	   AND NOT EXISTS (SELECT FROM pg_depend d
-							  JOIN pg_attribute g ON g.attrelid = d.objid AND g.attnum = d.objsubid
-						WHERE d.classid = 'pg_class'::regclass AND d.objid = target
-						  AND d.refclassid = 'pg_class'::regclass AND d.refobjid = target AND d.refobjsubid = a.attnum
-						  AND g.attgenerated <> '' AND g.attname = ANY (key_columns));
+	   AND NOT EXISTS (SELECT FROM pg_attrdef e
+							  JOIN pg_attribute g ON g.attrelid = e.adrelid AND g.attnum = e.adnum
+							  JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = e.oid
+						WHERE e.adrelid = target AND g.attgenerated <> '' AND g.attname = ANY (key_columns)
+						  AND d.refclassid = 'pg_class'::regclass AND d.refobjid = target AND d.refobjsubid = a.attnum);
+	SELECT coalesce(jsonb_agg(to_jsonb(f)), '[]') INTO foreign_keys FROM @extschema@.product_upsert_references(target) AS f;
 
 	-- More keys than a transaction may lock one by one: then nobody else may write to the table meanwhile.
 	duplicates := format('SELECT s.stored FROM (SELECT (t.*)::text AS stored, row_number() OVER (PARTITION BY %1$s) AS n FROM %2$s t) AS s'
@@ -393,10 +406,11 @@ BEGIN
 		-- The row comes as text, because PL/pgSQL does not take variables that change their type.
 		EXECUTE format('SELECT @extschema@.product_upsert_lock_row($2, $1::%s)', target) USING duplicate.stored, target;
 		EXECUTE format('SELECT @extschema@.product_upsert_same_key($2, $1::%s)', target) INTO same_key USING duplicate.stored, target;
-		places := format('SELECT array_agg(p.tableoid), array_agg(p.ctid) FROM ('
-						 'SELECT t.tableoid, t.ctid FROM %s t WHERE %s ORDER BY %s FOR UPDATE) AS p',
-						 target, same_key, row_order);
-		EXECUTE places INTO tables, ctids USING duplicate.stored;
+		places := format('SELECT array_agg(p.tableoid), array_agg(p.ctid), array_agg(p.name) FROM ('
+						 'SELECT t.tableoid, t.ctid, %s AS name FROM %s t WHERE %s AND ($2 IS NULL OR %s = ANY ($2))'
+						 ' ORDER BY %s FOR UPDATE) AS p', row_name, target, same_key, row_name, row_order);
+		names := NULL;
+		EXECUTE places INTO tables, ctids, names USING duplicate.stored, names;
 		-- While we waited for the lock, somebody else may have merged or deleted them.
 		CONTINUE WHEN coalesce(cardinality(ctids), 0) < 2;
 
@@ -407,7 +421,10 @@ BEGIN
 		   INTO removed USING tables[2:], ctids[2:];
 
 		references_moved := 0;
-		FOR reference IN SELECT * FROM @extschema@.product_upsert_references(target) LOOP
+		FOR reference IN
+			SELECT * FROM jsonb_to_recordset(foreign_keys)
+				AS f (child regclass, child_rows text, condition text, can_be_referenced text, assignments text)
+		LOOP
 			is_referenced := format('SELECT EXISTS (SELECT FROM %s c, %s r, unnest($1, $2) AS o (tableoid, ctid)'
 									' WHERE r.tableoid = o.tableoid AND r.ctid = o.ctid AND %s)',
 									reference.child_rows, target, reference.condition);
@@ -433,7 +450,9 @@ BEGIN
 			references_moved := references_moved + nrows;
 
 			-- A trigger may have kept a row as it was. Deleting what it references could delete it, too.
-			EXECUTE places INTO tables, ctids USING duplicate.stored;
+			IF identity IS NOT NULL THEN
+				EXECUTE places INTO tables, ctids USING duplicate.stored, names;
+			END IF;
 			EXECUTE is_referenced INTO found USING tables[2:], ctids[2:];
 			IF found THEN
 				RAISE EXCEPTION USING ERRCODE = 'triggered_data_change_violation',
@@ -456,32 +475,46 @@ BEGIN
 		ELSE
 			EXECUTE (SELECT format('WITH gone AS (DELETE FROM %1$s t USING unnest($3, $4) WITH ORDINALITY AS o (tableoid, ctid, n)'
 								   ' WHERE %2$s RETURNING o.n, %3$s)'
-								   ' UPDATE %1$s k SET %4$s WHERE k.tableoid = $1 AND k.ctid = $2',
+								   ' UPDATE %1$s k SET %4$s WHERE k.tableoid = $1 AND k.ctid = $2 RETURNING k.tableoid, k.ctid',
 								   target, same_place,
 								   string_agg(format('t.%I AS c%s', c, n), ', ' ORDER BY n),
 								   string_agg(format('%I = (SELECT g.c%2$s FROM gone g WHERE g.c%2$s IS DISTINCT FROM NULL'
 													 ' ORDER BY g.n LIMIT 1)', c, n), ', ' ORDER BY n))
 					   FROM unnest(filled) WITH ORDINALITY AS u (c, n))
-			  USING tables[1], ctids[1], tables[2:], ctids[2:];
+			   INTO kept_table, kept_ctid USING tables[1], ctids[1], tables[2:], ctids[2:];
+			IF kept_ctid IS NULL THEN
+				RAISE EXCEPTION USING ERRCODE = 'triggered_data_change_violation',
+					MESSAGE = format('cannot merge rows of table "%s"', target),
+					DETAIL = 'A trigger keeps the kept row from being filled in.';
+			END IF;
+			tables[1] := kept_table;
+			ctids[1] := kept_ctid;
 		END IF;
 
 		-- A row that one of its duplicates was below in a tree is not to be below itself now.
-		EXECUTE places INTO tables, ctids USING duplicate.stored;
-		FOR reference IN SELECT * FROM @extschema@.product_upsert_references(target) AS f
-						  WHERE f.child = target AND f.child_columns && filled LOOP
+		FOR reference IN
+			SELECT * FROM jsonb_to_recordset(foreign_keys) AS f (child regclass, child_columns name[], condition text)
+			 WHERE f.child = target AND f.child_columns && filled
+		LOOP
 			EXECUTE format('UPDATE %s c SET %s FROM %s r WHERE c.tableoid = $1 AND c.ctid = $2'
-						   ' AND r.tableoid = $1 AND r.ctid = $2 AND %s', target,
+						   ' AND r.tableoid = $1 AND r.ctid = $2 AND %s RETURNING c.ctid', target,
 						   (SELECT string_agg(format('%I = NULL', f), ', ') FROM unnest(filled) AS f WHERE f = ANY (reference.child_columns)),
 						   target, reference.condition)
-			  USING tables[1], ctids[1];
-			GET DIAGNOSTICS nrows = ROW_COUNT;
-			IF nrows > 0 THEN
+			   INTO kept_ctid USING tables[1], ctids[1];
+			IF kept_ctid IS NOT NULL THEN
 				filled := ARRAY(SELECT f FROM unnest(filled) AS f WHERE f <> ALL (reference.child_columns));
-				EXECUTE places INTO tables, ctids USING duplicate.stored;
+				ctids[1] := kept_ctid;
 			END IF;
 		END LOOP;
 
-		IF cardinality(ctids) IS DISTINCT FROM 1 THEN
+		-- Rows that came meanwhile are left alone: they are for the next merge.
+		EXECUTE format('SELECT count(*) FROM %s t, unnest($1, $2) AS o (tableoid, ctid) WHERE %s', target, same_place)
+		   INTO nrows USING tables[2:], ctids[2:];
+		IF identity IS NOT NULL THEN
+			EXECUTE places INTO tables, ctids USING duplicate.stored, names;
+			nrows := coalesce(cardinality(ctids), 0) - 1;
+		END IF;
+		IF nrows <> 0 THEN
 			RAISE EXCEPTION USING ERRCODE = 'triggered_data_change_violation',
 				MESSAGE = format('cannot merge rows of table "%s"', target),
 				DETAIL = 'A trigger keeps rows from being deleted, or creates them again.';
