@@ -315,8 +315,18 @@ CompareHashes(const void *a, const void *b)
 }
 
 /*
- * Gets the whole table if it is free. To try is dear, as it has a look at all backends: so having
- * failed, it does not try again before the transaction has taken some more key locks.
+ * Tries to get the whole table for a transaction that is past its budget of key locks, but
+ * does not wait for it: it may hold keys that the table's other writers wait for.
+ */
+static bool
+TryWholeTable(Oid root)
+{
+	return MayLockWholeTable(root) && ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK);
+}
+
+/*
+ * Gets the whole table if it is free. To try is dear, as it has a look at all backends, and a guard is
+ * asked for row after row: having failed, it does not try again before some more key locks were taken.
  */
 static bool
 GetFreeTable(Oid root)
@@ -328,16 +338,6 @@ GetFreeTable(Oid root)
 	held.taken_table = root;
 	held.try_table_at = held.total + TABLE_TRY_INTERVAL;
 	return false;
-}
-
-/*
- * Tries to get the whole table for a transaction that is past its budget of key locks, but
- * does not wait for it: it may hold keys that the table's other writers wait for.
- */
-static bool
-TryWholeTable(Oid root)
-{
-	return MayLockWholeTable(root) && GetFreeTable(root);
 }
 
 /*

@@ -45,19 +45,19 @@ ReportDuplicate(const Store *store)
 
 /*
  * Is what is committed by now what the transaction's snapshot shows: the row that
- * was found, or none?
+ * was found, none, or several?
  */
 static bool
-IsUpToDate(Upserter *upserter, const Row *row, bool found)
+IsUpToDate(Upserter *upserter, const Row *row, int nfound)
 {
 	Snapshot	latest = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *before = upserter->found;
 	TupleTableSlot *now = upserter->again;
-	int			nfound = upserter->store->methods->find(upserter->store, row, latest, now, NULL);
+	int			nlatest = upserter->store->methods->find(upserter->store, row, latest, now, NULL);
 
 	UnregisterSnapshot(latest);
-	if (!found || nfound != 1)
-		return !found && nfound == 0;
+	if (nfound != 1 || nlatest != 1)
+		return nfound == nlatest;
 	return now->tts_tableOid == before->tts_tableOid &&
 		ItemPointerEquals(&now->tts_tid, &before->tts_tid);
 }
@@ -78,14 +78,14 @@ Find(Upserter *upserter, const Row *row)
 	Store	   *store = upserter->store;
 	int			nfound = store->methods->find(store, row, GetActiveSnapshot(), upserter->found, NULL);
 
-	if (nfound > 1)
-		ReportDuplicate(store);
-	if (IsolationUsesXactSnapshot() && !IsUpToDate(upserter, row, nfound > 0))
+	if (IsolationUsesXactSnapshot() && !IsUpToDate(upserter, row, nfound))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update"),
 				 errdetail("The row with this key is not as the transaction's snapshot shows it."),
 				 errhint("The transaction might succeed if retried.")));
+	if (nfound > 1)
+		ReportDuplicate(store);
 	return nfound > 0;
 }
 
