@@ -113,9 +113,11 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'duplicate_column', MESSAGE = 'a column is in the key more than once';
 	END IF;
 	SELECT k INTO missing
-	  FROM unnest(key) AS k
+	  FROM unnest(key) WITH ORDINALITY AS u (k, n)
 	 WHERE NOT EXISTS (SELECT FROM pg_attribute a
-						WHERE a.attrelid = target AND a.attname = k AND a.attnum > 0 AND NOT a.attisdropped);
+						WHERE a.attrelid = target AND a.attname = k AND a.attnum > 0 AND NOT a.attisdropped)
+	 ORDER BY n
+	 LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_column',
 			MESSAGE = format('key column "%s" of relation "%s" does not exist', missing, target);

@@ -299,9 +299,9 @@ CREATE MATERIALIZED VIEW materialized AS SELECT brand, serial, manufacturer FROM
 CREATE TYPE composite AS (brand text, serial text, manufacturer text);
 CREATE SEQUENCE sequence;
 CREATE INDEX index ON product (brand);
-SELECT relation, try(format('SELECT product_upsert_protect(%L)', relation)) FROM unnest('{view,materialized,composite}'::text[]) AS relation;
-SELECT relation, try(format('SELECT product_upsert_key(%L)', relation)) FROM unnest('{view,materialized,composite,sequence,index}'::text[]) AS relation;
-SELECT relation, try(format('SELECT product_upsert_lookup_index(%L)', relation)) FROM unnest('{view,materialized,composite,sequence,index}'::text[]) AS relation;
+SELECT relation, left(try(format('SELECT product_upsert_protect(%L)', relation)), 5) FROM unnest('{view,materialized,composite}'::text[]) AS relation;
+SELECT relation, left(try(format('SELECT product_upsert_key(%L)', relation)), 5) FROM unnest('{view,materialized,composite,sequence,index}'::text[]) AS relation;
+SELECT relation, left(try(format('SELECT product_upsert_lookup_index(%L)', relation)), 5) FROM unnest('{view,materialized,composite,sequence,index}'::text[]) AS relation;
 DROP VIEW view;
 DROP MATERIALIZED VIEW materialized;
 DROP TYPE composite;
