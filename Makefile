@@ -10,6 +10,7 @@ OBJS = product_upsert.o \
 	src/column.o \
 	src/guard.o \
 	src/jsonbwriter.o \
+	src/keyhash.o \
 	src/keyinfo.o \
 	src/keylock.o \
 	src/payload.o \
@@ -19,6 +20,7 @@ OBJS = product_upsert.o \
 	src/store.o \
 	src/store_heap.o \
 	src/store_spi.o \
+	src/symbol.o \
 	src/target.o \
 	src/upsert.o
 DATA = product_upsert--$(EXTVERSION).sql

@@ -38,6 +38,13 @@ CREATE FUNCTION product_upsert_guard() RETURNS trigger
 COMMENT ON FUNCTION product_upsert_guard() IS
 	'trigger that keeps every writer from giving a row the key of another; its arguments are the key''s columns';
 
+CREATE FUNCTION product_upsert_hash(VARIADIC "any") RETURNS bigint
+	AS 'MODULE_PATHNAME', 'product_upsert_hash'
+	LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION product_upsert_hash("any") IS
+	'hash of a key''s values, for an index on the hash of a table''s key columns';
+
 CREATE FUNCTION product_upsert_key(target regclass) RETURNS name[]
 	AS 'MODULE_PATHNAME', 'product_upsert_key'
 	LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -170,13 +177,7 @@ BEGIN
 	IF lookup_index IS NULL THEN
 		SELECT string_agg(format('%I', k), ', ' ORDER BY n) INTO columns
 		  FROM unnest(key) WITH ORDINALITY AS u (k, n);
-		BEGIN
-			EXECUTE format('CREATE INDEX ON %s (%s)', target, columns);
-		EXCEPTION WHEN program_limit_exceeded OR undefined_object THEN
-			RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = SQLERRM,
-				HINT = format('First create a hash index on one of the columns, such as CREATE INDEX ON %s USING hash (%I).',
-							  target, key[1]);
-		END;
+		EXECUTE format('CREATE INDEX ON %s (@extschema@.product_upsert_hash(%s))', target, columns);
 		lookup_index := @extschema@.product_upsert_lookup_index(target);
 	END IF;
 END

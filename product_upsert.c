@@ -16,6 +16,7 @@
 #include "src/call.h"
 #include "src/compat.h"
 #include "src/guard.h"
+#include "src/keyhash.h"
 #include "src/keyinfo.h"
 #include "src/keylock.h"
 #include "src/payload.h"
@@ -31,6 +32,7 @@ PG_FUNCTION_INFO_V1(product_upsert_target);
 PG_FUNCTION_INFO_V1(product_upsert_from);
 PG_FUNCTION_INFO_V1(product_upsert_lock);
 PG_FUNCTION_INFO_V1(product_upsert_guard);
+PG_FUNCTION_INFO_V1(product_upsert_hash);
 PG_FUNCTION_INFO_V1(product_upsert_key);
 PG_FUNCTION_INFO_V1(product_upsert_lookup_index);
 PG_FUNCTION_INFO_V1(product_upsert_same_key);
@@ -77,6 +79,7 @@ _PG_init(void)
 
 	InitTargetCache();
 	InitKeyLocks();
+	InitGuard();
 }
 
 /* Returns the payload, argument n: 22004 if it is NULL. */
@@ -172,6 +175,15 @@ product_upsert_guard(PG_FUNCTION_ARGS)
 				 errmsg("product_upsert_guard() must be called as a trigger AFTER INSERT OR UPDATE, for each row")));
 	Guard(event);
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * product_upsert_hash(VARIADIC "any") returns bigint
+ */
+Datum
+product_upsert_hash(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64((int64) HashArguments(fcinfo));
 }
 
 /*

@@ -439,7 +439,7 @@ SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm', 1) $$);
 ALTER TABLE product ALTER serial TYPE int USING serial::int;
 SELECT try($$ INSERT INTO product VALUES ('b', '01', 'm', 1) $$);
 SELECT try($$ SELECT product_upsert('{"brand": "b", "serial": 1, "price": 2}') $$);
-DROP INDEX product_brand_serial_idx;
+DROP INDEX product_product_upsert_hash_idx;
 ALTER TABLE product ALTER serial TYPE point USING point(serial, serial);
 SELECT try($$ INSERT INTO product VALUES ('b', '(1,1)', 'm', 1) $$);
 ALTER TABLE product DROP serial;

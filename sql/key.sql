@@ -28,11 +28,25 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN concat(SQLSTATE, ' ', SQLERRM);
 END $$;
 CREATE PROCEDURE keys(type text, VARIADIC serials jsonb[]) LANGUAGE plpgsql AS $$
+DECLARE
+	found text;
+	found_by_hash text;
 BEGIN
 	EXECUTE format('CREATE TABLE keyed (brand text, serial %s, manufacturer text, n int)', type);
 	-- Who has just created a table has it locked, and takes no key locks.
 	COMMIT;
-	RAISE INFO '%: %', type, upsert_keys(serials);
+	found := upsert_keys(serials);
+	RAISE INFO '%: %', type, found;
+	DROP TABLE keyed;
+
+	-- An index on the hash of the key must make no difference.
+	EXECUTE format('CREATE TABLE keyed (brand text, serial %s, manufacturer text, n int)', type);
+	CREATE INDEX ON keyed (product_upsert_hash(brand, serial, manufacturer));
+	COMMIT;
+	found_by_hash := upsert_keys(serials);
+	IF found_by_hash <> found THEN
+		RAISE INFO 'by hash: %', found_by_hash;
+	END IF;
 	DROP TABLE keyed;
 END $$;
 

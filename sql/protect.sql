@@ -118,6 +118,8 @@ SELECT serves('CREATE UNIQUE INDEX i ON %s (serial, manufacturer, brand) INCLUDE
 SELECT serves('CREATE INDEX i ON %s (brand text_pattern_ops, serial, manufacturer)');
 SELECT serves('ALTER TABLE %s ADD CONSTRAINT i PRIMARY KEY (brand, serial, manufacturer)');
 SELECT serves('CREATE INDEX i ON %s USING hash (serial)');
+SELECT serves('CREATE INDEX i ON %s (product_upsert_hash(brand, serial, manufacturer))');
+SELECT serves('CREATE UNIQUE INDEX i ON %s (product_upsert_hash(brand, serial, manufacturer) DESC) INCLUDE (price)');
 -- These are not enough.
 SELECT serves('');
 SELECT serves('CREATE INDEX i ON %s (brand, serial)');
@@ -133,6 +135,8 @@ SELECT serves('CREATE INDEX i ON %s USING hash (serial COLLATE ignore_case)');
 SELECT serves('CREATE INDEX i ON %s USING hash (lower(serial))');
 SELECT serves('CREATE INDEX i ON %s USING hash (price)');
 SELECT serves('CREATE INDEX i ON %s USING brin (brand, serial, manufacturer)');
+SELECT serves('CREATE INDEX i ON %s (product_upsert_hash(brand, manufacturer, serial))');
+SELECT serves('CREATE INDEX i ON %s (product_upsert_hash(brand, serial, manufacturer)) WHERE price > 0');
 -- Nor is one that is not valid: here what a failed CREATE INDEX CONCURRENTLY has left.
 CREATE TABLE product (brand text, serial text, manufacturer text);
 INSERT INTO product VALUES ('b', '1', 'm'), ('b', '1', 'm');
@@ -155,24 +159,16 @@ SELECT seq_scan - :before AS scans FROM pg_stat_xact_user_tables WHERE relid = '
 COMMIT;
 SELECT try($$ INSERT INTO product VALUES ('b', '500', 'm') $$);
 DROP TABLE product;
--- A value that is too long for a btree: nothing is left half done, and the hint tells what helps.
+-- A value that is too long for a btree
 CREATE TABLE product (brand text, "Serial no" text, price int);
 INSERT INTO product SELECT 'b', string_agg(md5(n::text), '') FROM generate_series(1, 1000) AS n;
-\set VERBOSITY terse
 SELECT * FROM product_upsert_protect('product', 'Serial no', 'brand');
-\set VERBOSITY default
-SELECT try($$ SELECT product_upsert_protect('product', 'Serial no', 'brand') $$) LIKE '54000 | index row % | First create a hash index on one of the columns, such as CREATE INDEX ON pu_protect.product USING hash ("Serial no").';
-SELECT guards('product');
 SELECT indexes('product');
-CREATE INDEX ON product USING hash ("Serial no");
-SELECT * FROM product_upsert_protect('product', 'Serial no', 'brand');
 SELECT try($$ INSERT INTO product SELECT brand, "Serial no" FROM product $$) LIKE '23505 | %';
 SELECT product_upsert(to_jsonb(p) || '{"price": 1}') ->> 'action' FROM product p;
 DROP TABLE product;
--- A type that can be hashed and not ordered has no btree at all.
+-- A type that can be hashed and not ordered
 CREATE TABLE product (owner xid, number int);
-SELECT try($$ SELECT product_upsert_protect('product', 'owner', 'number') $$);
-CREATE INDEX ON product USING hash (owner);
 SELECT * FROM product_upsert_protect('product', 'owner', 'number');
 INSERT INTO product VALUES ('1', 1);
 SELECT try($$ INSERT INTO product VALUES ('1', 1) $$);

@@ -11,7 +11,8 @@
  * Rows that were there before are none of its business: an update that leaves the key
  * as it is passes, duplicate or not.
  *
- * What it allocates goes away with the executor's memory for one row.
+ * What it allocates goes away with the executor's memory for one row, but for the store, which
+ * it keeps until a statement has fired its triggers.
  */
 #include "postgres.h"
 
@@ -20,8 +21,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_language.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -35,28 +34,16 @@
 #include "utils/syscache.h"
 
 #include "guard.h"
+#include "keyhash.h"
 #include "keylock.h"
 #include "store.h"
+#include "symbol.h"
 
-/* Is it one of ours, whatever schema the extension is in? */
 bool
 IsGuard(const Trigger *trigger)
 {
-	HeapTuple	function;
-	Datum		symbol;
-	bool		isnull;
-	bool		is_guard;
-
-	if (!TRIGGER_FOR_ROW(trigger->tgtype) || !TRIGGER_FOR_AFTER(trigger->tgtype))
-		return false;
-	function = SearchSysCache1(PROCOID, ObjectIdGetDatum(trigger->tgfoid));
-	if (!HeapTupleIsValid(function))
-		return false;
-	symbol = SysCacheGetAttr(PROCOID, function, Anum_pg_proc_prosrc, &isnull);
-	is_guard = ((Form_pg_proc) GETSTRUCT(function))->prolang == ClanguageId &&
-		!isnull && strcmp(TextDatumGetCString(symbol), "product_upsert_guard") == 0;
-	ReleaseSysCache(function);
-	return is_guard;
+	return TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_AFTER(trigger->tgtype) &&
+		HasSymbol(trigger->tgfoid, "product_upsert_guard");
 }
 
 static bool
@@ -102,6 +89,128 @@ FindGuard(Relation rel)
 	return guard;
 }
 
+/* -- what the rows of a statement share --------------------------------------- */
+
+/*
+ * A statement that is firing its AFTER triggers. The guard opens a store for the first row, and
+ * leaves it open for the next ones.
+ */
+typedef struct FiringStatement
+{
+	struct FiringStatement *outer;	/* whose trigger has run this one */
+	MemoryContext context;		/* lasts longer than its triggers */
+	ResourceOwner owner;
+	Store	   *store;			/* NULL if none is open */
+	bool		in_use;
+} FiringStatement;
+
+/* The innermost, or NULL. (COPY and replication fire triggers without the executor.) */
+static FiringStatement *firing = NULL;
+
+static ExecutorFinish_hook_type next_executor_finish = NULL;
+
+static void
+CloseSharedStore(void)
+{
+	Relation	rel;
+
+	if (firing->store == NULL)
+		return;
+	rel = firing->store->rel;
+	firing->store->methods->close(firing->store);
+	firing->store = NULL;
+	table_close(rel, NoLock);
+}
+
+/* Leaves the store open for the statement's next rows, if that is possible. */
+static void
+ShareStore(Relation rel)
+{
+	MemoryContext caller = MemoryContextSwitchTo(firing->context);
+	Relation	own = table_open(RelationGetRelid(rel), NoLock);
+
+	firing->store = OpenStoreToFind(AcquireTarget(own), own);
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * COPY and replication fire triggers without the executor, so the guard may be that of a COPY which
+ * another trigger runs in a subtransaction: what is opened there does not last.
+ */
+static bool
+CanShareStore(const Target *target, Relation rel)
+{
+	return firing && !firing->in_use && firing->owner == CurrentResourceOwner &&
+		FindsDirectly(target, rel);
+}
+
+static Store *
+BorrowStore(Target *target, Relation rel)
+{
+	if (!CanShareStore(target, rel))
+		return OpenStoreToFind(target, rel);
+	if (firing->store && firing->store->target != target)
+		CloseSharedStore();
+	if (firing->store == NULL)
+		ShareStore(rel);
+	firing->in_use = true;
+	return firing->store;
+}
+
+static void
+ReturnStore(Store *store)
+{
+	if (firing && firing->store == store)
+		firing->in_use = false;
+	else
+		store->methods->close(store);
+}
+
+static void
+FireTriggers(QueryDesc *query)
+{
+	if (next_executor_finish)
+		next_executor_finish(query);
+	else
+		standard_ExecutorFinish(query);
+}
+
+/* Hook: fires a statement's AFTER triggers. */
+static void
+FinishStatement(QueryDesc *query)
+{
+	FiringStatement current = {
+		.outer = firing,
+		.context = query->estate->es_query_cxt,
+		.owner = CurrentResourceOwner,
+	};
+
+	if (query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE)
+	{
+		FireTriggers(query);
+		return;
+	}
+	PG_TRY();
+	{
+		firing = &current;
+		FireTriggers(query);
+		CloseSharedStore();
+	}
+	PG_FINALLY();
+	{
+		firing = current.outer;
+	}
+	PG_END_TRY();
+}
+
+/* Called once, when the library is loaded. */
+void
+InitGuard(void)
+{
+	next_executor_finish = ExecutorFinish_hook;
+	ExecutorFinish_hook = FinishStatement;
+}
+
 /* -- the check ---------------------------------------------------------------- */
 
 /* A table that is guarded as a whole: that of the row, or one that it is a partition of. */
@@ -110,19 +219,26 @@ typedef struct Guarded
 	Relation	rel;
 	Target	   *target;
 	Oid			root;			/* whose key locks count */
-	Row		   *row;			/* the key, in this table's columns */
+	Row			row;			/* the key, in this table's columns */
 } Guarded;
+
+/* The stored row that is in the slot, whose attributes are all there. */
+static Row
+RowInSlot(const TupleTableSlot *slot)
+{
+	return (Row) {.values = slot->tts_values, .isnull = slot->tts_isnull};
+}
 
 static bool
 KeepsKey(const Target *target, TupleTableSlot *old, TupleTableSlot *new)
 {
-	const Row	row = {.values = old->tts_values, .isnull = old->tts_isnull};
+	const Row	row = RowInSlot(old);
 
 	return SameKey(target, &row, new->tts_values, new->tts_isnull);
 }
 
 /* The key of a partition's row as one of the partitioned table, whose columns may be elsewhere. */
-static Row *
+static Row
 TranslateKey(const Target *target, TupleTableSlot *slot, const Target *whole)
 {
 	Row		   *row = MakeRow(whole);
@@ -135,23 +251,35 @@ TranslateKey(const Target *target, TupleTableSlot *slot, const Target *whole)
 		row->values[to] = slot->tts_values[from];
 		row->isnull[to] = slot->tts_isnull[from];
 	}
-	return row;
+	return *row;
+}
+
+/* Returns what is guarded, where that is the row's own table. */
+static Guarded
+OwnTable(Relation rel, Target *target, TupleTableSlot *slot)
+{
+	return (Guarded) {
+		.rel = rel,
+		.target = target,
+		.root = RelationGetRelid(rel),
+		.row = RowInSlot(slot),
+	};
 }
 
 /*
- * The row may have been written straight into a partition: then nothing holds the tables
- * above it yet. Whoever excludes all writers does so at the root.
+ * The same for a partition's row, which may have been written straight into the partition: then
+ * nothing holds the tables above it yet. Whoever excludes all writers does so at the root.
  */
-static void
-OpenGuarded(Guarded *guarded, Relation rel, Target *target, TupleTableSlot *slot)
+static Guarded
+PartitionedTable(Relation rel, Target *target, TupleTableSlot *slot)
 {
-	guarded->root = RelationGetRelid(rel);
-	if (rel->rd_rel->relispartition)
-		guarded->root = LockTargetTable(RelationGetRelid(rel), false);
-	guarded->rel = table_open(target->guarded, NoLock);
-	guarded->target = target->relid == target->guarded ? target : AcquireTarget(guarded->rel);
-	WarnOfMissingIndex(guarded->target);
-	guarded->row = TranslateKey(target, slot, guarded->target);
+	Guarded		guarded;
+
+	guarded.root = LockTargetTable(RelationGetRelid(rel), false);
+	guarded.rel = table_open(target->guarded, NoLock);
+	guarded.target = AcquireTarget(guarded.rel);
+	guarded.row = TranslateKey(target, slot, guarded.target);
+	return guarded;
 }
 
 /*
@@ -236,7 +364,7 @@ DescribeKey(const Target *target, const Row *row)
 static void
 ReportDuplicate(const Guarded *guarded, Relation rel, const Trigger *trigger)
 {
-	char	   *key = DescribeKey(guarded->target, guarded->row);
+	char	   *key = DescribeKey(guarded->target, &guarded->row);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
@@ -251,27 +379,25 @@ FindOther(const Guarded *guarded, Store *store, const TriggerData *event, const 
 		  TupleTableSlot *written, TupleTableSlot *other)
 {
 	Relation	rel = event->tg_relation;
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TupleTableSlot *second = MakeFoundSlot(guarded->rel);
+	const Row  *row = &guarded->row;
+	Snapshot	snapshot;
 	ItemPointerData self;
 	bool		found;
 
-	PushActiveSnapshot(snapshot);
-	found = store->methods->find(store, guarded->row, snapshot, other, second) > 1 &&
+	PushActiveSnapshot(GetLatestSnapshot());
+	snapshot = GetActiveSnapshot();
+	found = store->methods->find(store, row, snapshot, other, NULL) > 1 &&
 		IsAlive(rel, target, written, snapshot, &self);
 	if (found && other->tts_tableOid == RelationGetRelid(rel) &&
 		ItemPointerEquals(&other->tts_tid, &self))
 	{
-		ItemPointerData tid = second->tts_tid;
-		Oid			tableoid = second->tts_tableOid;
+		/* So the other one is the second. */
+		TupleTableSlot *first = MakeFoundSlot(guarded->rel);
 
-		ExecCopySlot(other, second);
-		other->tts_tid = tid;
-		other->tts_tableOid = tableoid;
+		store->methods->find(store, row, snapshot, first, other);
+		ExecDropSingleTupleTableSlot(first);
 	}
 	PopActiveSnapshot();
-	UnregisterSnapshot(snapshot);
-	ExecDropSingleTupleTableSlot(second);
 	return found;
 }
 
@@ -284,7 +410,7 @@ static void
 Check(const Guarded *guarded, Store *store, const TriggerData *event, const Target *target,
 	  TupleTableSlot *written)
 {
-	uint32		hash = HashKey(guarded->target, guarded->row);
+	uint32		hash = HashKeyForLock(guarded->target, &guarded->row);
 	TupleTableSlot *other = MakeFoundSlot(guarded->rel);
 	bool		locked = LockGuardedKey(guarded->root, hash);
 
@@ -315,7 +441,9 @@ Guard(const TriggerData *event)
 {
 	bool		is_update = TRIGGER_FIRED_BY_UPDATE(event->tg_event);
 	TupleTableSlot *written = is_update ? event->tg_newslot : event->tg_trigslot;
-	Target	   *target = AcquireTarget(event->tg_relation);
+	Relation	rel = event->tg_relation;
+	bool		is_partition = rel->rd_rel->relispartition;
+	Target	   *target = AcquireTarget(rel);
 	Guarded		guarded;
 	Store	   *store;
 
@@ -327,11 +455,13 @@ Guard(const TriggerData *event)
 			return;
 	}
 
-	OpenGuarded(&guarded, event->tg_relation, target, written);
+	guarded = is_partition ? PartitionedTable(rel, target, written) : OwnTable(rel, target, written);
+	WarnOfMissingIndex(guarded.target);
 	/* So that the row can be seen, and what the statement has done besides. */
 	CommandCounterIncrement();
-	store = OpenStoreToFind(guarded.target, guarded.rel);
+	store = BorrowStore(guarded.target, guarded.rel);
 	Check(&guarded, store, event, target, written);
-	store->methods->close(store);
-	table_close(guarded.rel, NoLock);
+	ReturnStore(store);
+	if (is_partition)
+		table_close(guarded.rel, NoLock);
 }

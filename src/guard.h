@@ -10,6 +10,7 @@
 #include "commands/trigger.h"
 #include "utils/rel.h"
 
+extern void InitGuard(void);
 extern bool IsGuard(const Trigger *trigger);
 extern const Trigger *FindGuard(Relation rel);
 extern void Guard(const TriggerData *event);

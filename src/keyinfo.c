@@ -11,6 +11,7 @@
 #include "utils/lsyscache.h"
 
 #include "call.h"
+#include "keyhash.h"
 #include "keyinfo.h"
 #include "keylock.h"
 #include "row.h"
@@ -84,7 +85,7 @@ SameKeyCondition(Oid relid, HeapTupleHeader stored)
 															 target->name));
 
 	table_close(rel, NoLock);
-	return WriteSameKey(target, "t", record, row->isnull);
+	return WriteSameKey(target, "t", record, row);
 }
 
 /* Takes the lock under which rows with the key of the stored row are upserted. */
@@ -94,7 +95,7 @@ LockStoredKey(Oid relid, HeapTupleHeader stored)
 	Oid			root;
 	Relation	rel = OpenTable(relid, false, "product_upsert_merge()", &root);
 	Target	   *target = AcquireTarget(rel);
-	uint32		hash = HashKey(target, RowFromComposite(target, rel, stored));
+	uint32		hash = HashKeyForLock(target, RowFromComposite(target, rel, stored));
 
 	LockKeys(root, &hash, 1);
 	table_close(rel, NoLock);

@@ -220,11 +220,15 @@ LockTargetTable(Oid relid, bool whole_table)
 bool
 HoldsWholeTable(Oid root)
 {
-	Relation	rel = table_open(root, NoLock);
-	bool		holds = CheckRelationLockedByMe(rel, WHOLE_TABLE_LOCK, true);
+	LOCKTAG		tag;
 
-	table_close(rel, NoLock);
-	return holds;
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, root);
+	for (LOCKMODE mode = WHOLE_TABLE_LOCK; mode <= MaxLockMode; mode++)
+	{
+		if (HoldsLock(&tag, mode))
+			return true;
+	}
+	return false;
 }
 
 static void

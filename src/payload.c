@@ -8,6 +8,7 @@
 
 #include "miscadmin.h"
 
+#include "keyhash.h"
 #include "payload.h"
 
 int			unknown_fields = UNKNOWN_FIELDS_ERROR;
@@ -89,7 +90,7 @@ ReadRows(Payload *payload, Target *target, Position *position)
 			position->element = i;
 		payload->rows[i] = RowFromJsonb(target, &payload->objects[i], unknown_fields, position);
 		CompleteKey(target, payload->rows[i]);
-		payload->hashes[i] = HashKey(target, payload->rows[i]);
+		payload->hashes[i] = HashKeyForLock(target, payload->rows[i]);
 	}
 	position->element = -1;
 }

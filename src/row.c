@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -18,9 +17,6 @@
 
 /* A name is near enough to suggest if it is at most this many edits, and half its length, away. */
 #define MAX_SUGGESTION_DISTANCE		3
-
-/* Stands for NULL in the hash of a key. */
-#define NULL_HASH	UINT64CONST(0x9E3779B97F4A7C15)
 
 /* Returns the column whose name is nearest to a field that is none, or NULL. */
 static const Column *
@@ -214,29 +210,6 @@ CompleteKey(Target *target, Row *row)
 	RequireKeyFields(target, row->given);
 	if (bms_overlap(target->key_columns, target->read_only_columns))
 		GenerateKey(target, row);
-}
-
-/*
- * Hashes the typed key: values that are equal under the column's type and
- * collation hash alike, and each counts at its position.
- */
-uint32
-HashKey(const Target *target, const Row *row)
-{
-	uint64		hash = 0;
-
-	for (int i = 0; i < target->nkeys; i++)
-	{
-		KeyColumn  *key = &target->keys[i];
-		int			index = key->column->attnum - 1;
-		uint64		column_hash = NULL_HASH;
-
-		if (!row->isnull[index])
-			column_hash = DatumGetUInt64(FunctionCall2Coll(&key->hash_function, key->collation,
-														   row->values[index], UInt64GetDatum(0)));
-		hash = hash_combine64(hash, column_hash);
-	}
-	return (uint32) (hash ^ (hash >> 32));
 }
 
 /* Has the stored row that is given by its values the key of row? NULL equals NULL. */

@@ -36,7 +36,6 @@ extern Row *RowFromJsonb(const Target *target, const JsonbValue *object,
 						 UnknownFields unknown_fields, Position *position);
 extern void RequireKeyFields(const Target *target, const Bitmapset *given);
 extern void CompleteKey(Target *target, Row *row);
-extern uint32 HashKey(const Target *target, const Row *row);
 extern bool SameKey(const Target *target, const Row *row, const Datum *values, const bool *isnull);
 extern bool SameImage(const Target *target, AttrNumber attnum, const Datum *values1, const bool *isnull1,
 					  const Datum *values2, const bool *isnull2);

@@ -19,6 +19,7 @@
 #include "utils/plancache.h"
 #include "utils/syscache.h"
 
+#include "keyhash.h"
 #include "statement.h"
 
 /* Statements kept per table; the least recently used makes room. */
@@ -283,12 +284,30 @@ WriteKeyMatch(StringInfo sql, const StatementCache *cache, const Bitmapset *null
 	}
 }
 
+/* If there is an index on the hash of the key: AND product_upsert_hash(r.brand, ...) = hash */
+static void
+AppendHashMatch(StringInfo sql, const Target *target, const char *alias, const char *hash)
+{
+	Oid			function;
+
+	if (!IsKeyIndexOnHash(target))
+		return;
+	function = target->key_index->hash_function;
+	appendStringInfo(sql, " AND %s(",
+					 quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
+												get_func_name(function)));
+	for (int i = 0; i < target->nkeys; i++)
+		appendStringInfo(sql, "%s%s.%s", i > 0 ? ", " : "", alias,
+						 quote_identifier(target->keys[i].column->name));
+	appendStringInfo(sql, ") OPERATOR(pg_catalog.=) %s", hash);
+}
+
 /*
- * Returns the condition that a row called alias has the key of record, an expression of the
- * table's row type: r.brand = (record).brand AND ...
+ * Returns the condition that a row called alias has the key of row, which is that of record,
+ * an expression of the table's row type: r.brand = (record).brand AND ...
  */
 char *
-WriteSameKey(const Target *target, const char *alias, const char *record, const bool *isnull)
+WriteSameKey(const Target *target, const char *alias, const char *record, const Row *row)
 {
 	StringInfoData sql;
 
@@ -299,22 +318,25 @@ WriteSameKey(const Target *target, const char *alias, const char *record, const 
 
 		if (i > 0)
 			appendStringInfoString(&sql, " AND ");
-		if (isnull[key->column->attnum - 1])
+		if (row->isnull[key->column->attnum - 1])
 			AppendKeyNull(&sql, alias, key);
 		else
 			AppendKeyMatch(&sql, alias, key,
 						   psprintf("(%s).%s", record, quote_identifier(key->column->name)));
 	}
+	AppendHashMatch(&sql, target, alias,
+					psprintf("'" INT64_FORMAT "'::pg_catalog.int8", (int64) HashKey(target, row)));
 	return sql.data;
 }
 
-/* SELECT r.tableoid, r.ctid, r FROM table r WHERE key */
+/* SELECT r.tableoid, r.ctid, r FROM table r WHERE key; the last parameter is its hash, if that is in an index */
 static void
-WriteFind(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns)
+WriteFind(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns, int nparameters)
 {
 	appendStringInfo(sql, "SELECT %s.tableoid, %s.ctid, %s FROM %s %s WHERE ",
 					 cache->alias, cache->alias, cache->alias, cache->table, cache->alias);
 	WriteKeyMatch(sql, cache, null_columns, 1);
+	AppendHashMatch(sql, cache->target, cache->alias, psprintf("$%d", nparameters));
 }
 
 /*
@@ -402,7 +424,7 @@ WriteStatement(const StatementCache *cache, StatementKind kind, const Bitmapset 
 	switch (kind)
 	{
 		case FIND:
-			WriteFind(&sql, cache, columns);
+			WriteFind(&sql, cache, columns, nparameters);
 			break;
 		case SEE:
 		case SEE_TO_UPDATE:

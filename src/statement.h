@@ -7,7 +7,7 @@
 
 #include "executor/spi.h"
 #include "lib/ilist.h"
-#include "target.h"
+#include "row.h"
 
 typedef enum StatementKind
 {
@@ -28,7 +28,7 @@ typedef struct Statement
 } Statement;
 
 extern char *WriteSameKey(const Target *target, const char *alias, const char *record,
-						  const bool *isnull);
+						  const Row *row);
 extern void RequirePlanReads(SPIPlanPtr plan, Oid relid, const char *name);
 extern void OpenStatements(Target *target, Relation rel);
 extern Statement *GetStatement(Target *target, StatementKind kind, const Bitmapset *columns,

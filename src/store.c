@@ -37,13 +37,20 @@ OpenStore(Target *target, Relation rel)
 	return OpenSpiStore(target, rel, sees_all_rows);
 }
 
+/* Will OpenStoreToFind() open one that does without SPI, and can stay open while others come and go? */
+bool
+FindsDirectly(const Target *target, Relation rel)
+{
+	return direct_store && WhyNotFindDirectly(target, rel) == NULL;
+}
+
 /* Opens a store that will write nothing, and finds rows whether the caller may see them or not. */
 Store *
 OpenStoreToFind(Target *target, Relation rel)
 {
 	const bool	sees_all_rows = true;
 
-	if (direct_store && WhyNotFindDirectly(target, rel) == NULL)
+	if (FindsDirectly(target, rel))
 		return OpenHeapStore(target, rel);
 	return OpenSpiStore(target, rel, sees_all_rows);
 }

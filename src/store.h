@@ -69,6 +69,7 @@ typedef struct StoreMethods
 extern bool direct_store;		/* setting product_upsert.direct_store */
 
 extern Store *OpenStore(Target *target, Relation rel);
+extern bool FindsDirectly(const Target *target, Relation rel);
 extern Store *OpenStoreToFind(Target *target, Relation rel);
 extern TupleTableSlot *MakeFoundSlot(Relation rel);
 extern TupleTableSlot *MakeStoredSlot(Relation rel);

@@ -33,6 +33,7 @@
 
 #include "compat.h"
 #include "guard.h"
+#include "keyhash.h"
 #include "store.h"
 
 typedef struct HeapStore
@@ -122,6 +123,11 @@ SetScanKeys(HeapStore *heap, const Row *row)
 {
 	const KeyIndex *index = heap->store.target->key_index;
 
+	if (IsKeyIndexOnHash(heap->store.target))
+	{
+		heap->scan_keys[0].sk_argument = Int64GetDatum((int64) HashKey(heap->store.target, row));
+		return;
+	}
 	for (int i = 0; i < index->nscan_keys; i++)
 	{
 		int			column = index->attnums[i] - 1;
@@ -133,21 +139,42 @@ SetScanKeys(HeapStore *heap, const Row *row)
 }
 
 /* The scan allocates what it keeps when it comes to need it, so it must run in the store's context. */
-static int
-ScanForTwo(HeapStore *heap, Snapshot snapshot, TupleTableSlot *first, TupleTableSlot *second)
+static void
+BeginScan(HeapStore *heap, Snapshot snapshot)
 {
+	MemoryContext caller = MemoryContextSwitchTo(heap->context);
 	int			nkeys = heap->store.target->key_index->nscan_keys;
-	int			nfound = 0;
 
 	if (heap->scan == NULL)
 		heap->scan = BeginIndexScan(heap->store.rel, heap->index, snapshot, nkeys);
 	heap->scan->xs_snapshot = snapshot;
 	index_rescan(heap->scan, heap->scan_keys, nkeys, NULL, 0);
-	if (index_getnext_slot(heap->scan, ForwardScanDirection, first))
-		nfound++;
-	if (nfound > 0 && index_getnext_slot(heap->scan, ForwardScanDirection, second))
-		nfound++;
-	return nfound;
+	MemoryContextSwitchTo(caller);
+}
+
+static bool
+NextRow(HeapStore *heap, TupleTableSlot *slot)
+{
+	MemoryContext caller = MemoryContextSwitchTo(heap->context);
+	bool		found = index_getnext_slot(heap->scan, ForwardScanDirection, slot);
+
+	MemoryContextSwitchTo(caller);
+	return found;
+}
+
+static bool
+NextRowWithKey(HeapStore *heap, const Row *row, TupleTableSlot *slot)
+{
+	const Target *target = heap->store.target;
+
+	while (NextRow(heap, slot))
+	{
+		slot_getallattrs(slot);
+		if (!IsKeyIndexOnHash(target) ||
+			SameKey(target, row, slot->tts_values, slot->tts_isnull))
+			return true;
+	}
+	return false;
 }
 
 static int
@@ -155,18 +182,17 @@ HeapFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 		 TupleTableSlot *second)
 {
 	HeapStore  *heap = (HeapStore *) store;
-	MemoryContext caller;
-	int			nfound;
+	int			nfound = 0;
 
-	SetScanKeys(heap, row);
-	caller = MemoryContextSwitchTo(heap->context);
 	/* Lets go of the page where the last row was, so that it can be pruned now. */
 	ExecClearTuple(found);
-	nfound = ScanForTwo(heap, snapshot, found, second ? second : heap->second);
-	if (nfound > 0)
-		slot_getallattrs(found);
+	SetScanKeys(heap, row);
+	BeginScan(heap, snapshot);
+	if (NextRowWithKey(heap, row, found))
+		nfound++;
+	if (nfound > 0 && NextRowWithKey(heap, row, second ? second : heap->second))
+		nfound++;
 	ExecClearTuple(heap->second);
-	MemoryContextSwitchTo(caller);
 	return nfound;
 }
 

@@ -26,6 +26,7 @@
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 
+#include "keyhash.h"
 #include "statement.h"
 #include "store.h"
 
@@ -222,10 +223,12 @@ SpiFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 {
 	SpiStore   *spi = (SpiStore *) store;
 	Target	   *target = store->target;
-	Parameters	parameters = MakeParameters(target->nkeys);
+	Parameters	parameters = MakeParameters(target->nkeys + 1);
 	Bitmapset  *null_columns = AddKeyParameters(&parameters, target, row->values, row->isnull);
 	int			nfound;
 
+	if (IsKeyIndexOnHash(target))
+		AddParameter(&parameters, INT8OID, Int64GetDatum((int64) HashKey(target, row)), false);
 	nfound = ExecuteAsOwner(store, FIND, null_columns, &parameters, snapshot, 2);
 	if (nfound > 0)
 		ReadRow(found, 0);

@@ -17,6 +17,7 @@
 #include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_opfamily.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
@@ -35,6 +36,7 @@
 
 #include "compat.h"
 #include "guard.h"
+#include "symbol.h"
 #include "target.h"
 
 /* How many tables one backend remembers; the least recently used makes room. */
@@ -433,18 +435,72 @@ FindsKey(const Target *target, Relation index)
 		bms_equal(LeadingKeyColumns(target, index), target->key_columns);
 }
 
-/* One scan key for each of the index's columns, from the first, that is in the key. */
+/*
+ * Is the index's first column the hash of the key? Returns the function that it calls
+ * for that, or InvalidOid.
+ */
+static Oid
+HashFunctionOfIndex(const Target *target, Relation index)
+{
+	FuncExpr   *call;
+
+	if (!index->rd_index->indisvalid || RelationGetIndexPredicate(index) != NIL ||
+		index->rd_index->indkey.values[0] != InvalidAttrNumber ||
+		index->rd_opfamily[0] != INTEGER_BTREE_FAM_OID)
+		return InvalidOid;
+	call = linitial(RelationGetIndexExpressions(index));
+	if (!IsA(call, FuncExpr) || list_length(call->args) != target->nkeys ||
+		!HasSymbol(call->funcid, "product_upsert_hash"))
+		return InvalidOid;
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		Var		   *argument = list_nth(call->args, i);
+
+		if (!IsA(argument, Var) || argument->varattno != target->keys[i].column->attnum)
+			return InvalidOid;
+	}
+	return call->funcid;
+}
+
+/* Is the key looked up by its hash? Then what is found may have another key. */
+bool
+IsKeyIndexOnHash(const Target *target)
+{
+	return target->key_index && OidIsValid(target->key_index->hash_function);
+}
+
 static KeyIndex *
-BuildKeyIndex(const Target *target, Relation index)
+MakeKeyIndex(Relation index)
 {
 	KeyIndex   *result = palloc0(sizeof(KeyIndex));
-	int			natts = index->rd_index->indnkeyatts;
 
 	result->oid = RelationGetRelid(index);
 	/* Built over broken HOT chains, it must not be used by who could see their older members. */
 	if (index->rd_index->indcheckxmin)
 		result->not_before = HeapTupleHeaderGetXmin(index->rd_indextuple->t_data);
-	result->scan_keys = palloc0(natts * sizeof(ScanKeyData));
+	result->scan_keys = palloc0(index->rd_index->indnkeyatts * sizeof(ScanKeyData));
+	return result;
+}
+
+/* One scan key, for the hash. */
+static KeyIndex *
+BuildHashIndex(Relation index, Oid hash_function)
+{
+	KeyIndex   *result = MakeKeyIndex(index);
+
+	result->hash_function = hash_function;
+	ScanKeyInit(&result->scan_keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, (Datum) 0);
+	result->nscan_keys = 1;
+	return result;
+}
+
+/* One scan key for each of the index's columns, from the first, that is in the key. */
+static KeyIndex *
+BuildKeyIndex(const Target *target, Relation index)
+{
+	KeyIndex   *result = MakeKeyIndex(index);
+	int			natts = index->rd_index->indnkeyatts;
+
 	result->attnums = palloc(natts * sizeof(AttrNumber));
 	for (int i = 0; i < natts; i++)
 	{
@@ -535,6 +591,13 @@ BuildIndexes(Target *target, Relation rel)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 
+		Oid			hash_function = HashFunctionOfIndex(target, index);
+
+		if (OidIsValid(hash_function))
+		{
+			target->key_index = BuildHashIndex(index, hash_function);
+			narrowest = 0;
+		}
 		if (ServesLookup(target, index) && !target->looks_up_by_hash)
 		{
 			target->lookup_index = RelationGetRelid(index);

@@ -25,14 +25,19 @@ typedef struct KeyColumn
 	Bitmapset  *generated_from; /* columns that it reads */
 } KeyColumn;
 
-/* A btree index by which a whole key is found at once. */
+/*
+ * A btree index by which a whole key is found at once: its first columns are those of
+ * the key, or its first is their hash, which is shorter and compared faster. But keys that
+ * differ may have the same hash.
+ */
 typedef struct KeyIndex
 {
 	Oid			oid;
+	Oid			hash_function;	/* product_upsert_hash(); InvalidOid if it has the columns themselves */
 	TransactionId not_before;	/* older transactions must not use it; invalid if all may */
 	int			nscan_keys;
 	ScanKeyData *scan_keys;		/* for its leading columns, without arguments */
-	AttrNumber *attnums;		/* those columns' in the table */
+	AttrNumber *attnums;		/* those columns' in the table; not for a hash */
 } KeyIndex;
 
 typedef struct Target
@@ -72,6 +77,7 @@ extern Oid	FindDefaultTable(void);
 extern void RequireTable(Oid relid);
 extern void RejectInsteadRules(Relation rel);
 extern Target *AcquireTarget(Relation rel);
+extern bool IsKeyIndexOnHash(const Target *target);
 extern void WarnOfMissingIndex(const Target *target);
 extern int	CompareNames(const char *name1, int length1, const char *name2, int length2);
 extern Column *FindColumn(const Target *target, const char *name, int length);

@@ -47,7 +47,7 @@ sub is_restored
 	is($node->safe_psql($database, qq{SELECT $schema.product_upsert_key('product'), $schema.product_upsert_key('item'), $schema.product_upsert_key('item_1')}),
 		'{brand,serial,manufacturer}|{tenant,sku}|{tenant,sku}', "$name: the key is declared");
 	is($node->safe_psql($database, qq{SELECT $schema.product_upsert_lookup_index('product'), $schema.product_upsert_lookup_index('item')}),
-		'product_brand_serial_manufacturer_idx|item_tenant_sku_idx', "$name: the lookup index is there");
+		'product_product_upsert_hash_idx|item_product_upsert_hash_idx', "$name: the lookup index is there");
 	is($node->safe_psql($database, qq{SELECT rows FROM $schema.product_upsert_duplicates('product')}), '[1, 2]', "$name: so are the duplicates");
 	is($node->safe_psql($database, q{SELECT tgname, tgrelid::regclass, tgenabled FROM pg_trigger WHERE NOT tgisinternal AND tgparentid = 0 ORDER BY tgrelid::regclass::text}),
 		"product_upsert_guard|item|O\nproduct_upsert_guard|product|A", "$name: each guard once, and enabled as it was");
