@@ -112,9 +112,9 @@ sub add_growth
 # What is left of the speed when the table is protected.
 sub add_guard
 {
-    for my $row (grep { $_->{part} eq 'guard' && $_->{condition} =~ /, protected$/ } @rows)
+    for my $row (grep { $_->{part} eq 'guard' && $_->{condition} =~ /, protected/ } @rows)
     {
-        my $condition = $row->{condition} =~ s/, protected$/, unprotected/r;
+        my $condition = $row->{condition} =~ s/, protected.*/, unprotected/r;
         my ($other) = grep {
             $_->{part} eq 'guard' && $_->{workload} eq $row->{workload} && $_->{condition} eq $condition
         } @rows or next;
@@ -258,7 +258,7 @@ measures it all again. In each round the contenders take turns, and the rows tha
 counted afterwards. All are prepared statements, and all get the same values from the same client:
 
 - **product_upsert**: `SELECT product_upsert(\$1)` with an object or an array, or `product_upsert_from` with a
-  table. Its index on the key is not unique. It returns what it did, and the row.
+  table. Its index is on the hash of the key, as product_upsert_protect() makes it. It returns what it did, and the row.
 - **ON CONFLICT**: `INSERT … ON CONFLICT … DO UPDATE` with a parameter for each column, returning the id or
   `to_jsonb` of the row; from a table, with `SELECT` and returning nothing. The index on the key is unique.
 - **ON CONFLICT from JSON**: the same fed by `jsonb_populate_record` or, for arrays, by
@@ -268,8 +268,8 @@ counted afterwards. All are prepared statements, and all get the same values fro
 - **plain**: `INSERT` where all is new, else `UPDATE` by key: what the least possible costs. It returns
   nothing, and is right only if somebody else knows which of the two it is to be.
 
-A table is protected by product_upsert_protect(). Where it is not, product_upsert finds the key by an index
-that is not unique, and what keeps plain INSERTs from creating a key twice is a unique index.
+A table is protected by product_upsert_protect(), which makes an index on the hash of the key, unless there is one on
+the key's columns. Where it is not protected, what keeps plain INSERTs from creating a key twice is a unique index.
 
 Unchanged products have the very values that are stored; in mixed work, every other product is new. A dead
 row is a row version left for vacuum. Memory is what the backend's own grew by at most, on top of a new

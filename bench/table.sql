@@ -1,7 +1,7 @@
 -- Makes the table "product" in a schema of its own, with what comes on standard input. Variables:
 --
 --   schema  its schema; there is no table there afterwards but this one
---   unique  UNIQUE where the contender needs that of the index on the key, else empty
+--   index   how the key is looked up: the definition of an index, after CREATE
 --
 -- The indexes come last, and the rows are frozen, so that ten million of them are there soon and no
 -- contender's first calls do what is left over from loading. Every page has room for a few updates.
@@ -32,5 +32,5 @@ COMMIT;
 SET search_path = :schema;
 
 ALTER TABLE product ADD PRIMARY KEY (id);
-CREATE :unique INDEX ON product (brand, serial, manufacturer);
+CREATE :index;
 VACUUM ANALYZE product;
