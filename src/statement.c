@@ -223,6 +223,13 @@ QualifiedCollation(Oid collation)
 	return name;
 }
 
+/* As a cast, "character" and "bit" would cut values to one character, unlike these names for them. */
+static char *
+TypeOfAnyLength(Oid type)
+{
+	return format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+}
+
 /*
  * Appends "column = value" by the key's own equality: the operator by its schema, both
  * sides cast to what it takes (a domain's base type, where it takes any type), the
@@ -244,7 +251,7 @@ AppendKeyMatch(StringInfo sql, const char *alias, const KeyColumn *key, const ch
 	if (IsPolymorphicType(input) || input == RECORDOID)
 		input = getBaseType(type);
 	if (input != type)
-		cast = psprintf("::%s", format_type_be_qualified(input));
+		cast = psprintf("::%s", TypeOfAnyLength(input));
 
 	appendStringInfo(sql, "%s.%s%s OPERATOR(%s.%s) %s%s",
 					 alias, quote_identifier(key->column->name), cast,
