@@ -84,6 +84,38 @@ $$;
 COMMENT ON FUNCTION product_upsert_check_unprotected_above(regclass) IS
 	'for product_upsert_protect: raise an error if a table is protected as a partition of another';
 
+-- A guard with the same arguments is replaced by that of the partitioned table, or does no harm beside it.
+CREATE FUNCTION product_upsert_check_partitions(target regclass, arguments bytea) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	other record;
+BEGIN
+	IF EXISTS (SELECT FROM pg_partition_tree(target) p JOIN pg_class c ON c.oid = p.relid WHERE c.relkind = 'f') THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+			MESSAGE = format('cannot protect table "%s"', target),
+			DETAIL = 'It has a partition that is a foreign table.';
+	END IF;
+	SELECT t.tgrelid::regclass AS relation, t.tgname INTO other
+	  FROM pg_partition_tree(target) p
+		   JOIN pg_trigger t ON t.tgrelid = p.relid
+	 WHERE p.relid <> target AND t.tgfoid = '@extschema@.product_upsert_guard'::regproc AND t.tgparentid = 0
+	   AND t.tgargs <> arguments
+	 ORDER BY p.relid::text, t.tgname
+	 LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_object_definition',
+			MESSAGE = format('cannot protect table "%s"', target),
+			DETAIL = format('Its partition "%s" is protected with another key.', other.relation),
+			HINT = format('Unprotect the partition, or drop its trigger "%s".', other.tgname);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION product_upsert_check_partitions(regclass, bytea) IS
+	'for product_upsert_protect: raise an error if a partition keeps the table from being protected with a key';
+
 -- Creates the guard and, if none fits, an index by which a whole key is found. What is there already
 -- stays as it is: with nothing to do, no writer is kept waiting.
 CREATE FUNCTION product_upsert_protect(target regclass,
@@ -123,11 +155,10 @@ BEGIN
 			MESSAGE = format('key column "%s" of relation "%s" does not exist', missing, target);
 	END IF;
 
-	IF EXISTS (SELECT FROM pg_partition_tree(target) p JOIN pg_class c ON c.oid = p.relid WHERE c.relkind = 'f') THEN
-		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
-			MESSAGE = format('cannot protect table "%s"', target),
-			DETAIL = 'It has a partition that is a foreign table.';
-	END IF;
+	-- In pg_trigger, a zero byte ends each argument.
+	SELECT string_agg(convert_to(k, getdatabaseencoding()) || decode('00', 'hex'), '' ORDER BY n) INTO arguments
+	  FROM unnest(key) WITH ORDINALITY AS u (k, n);
+	PERFORM @extschema@.product_upsert_check_partitions(target, arguments);
 
 	-- Counted before anything is locked, as it may take a while.
 	SELECT string_agg(format('t.%I', k), ', ' ORDER BY n) INTO columns
@@ -135,10 +166,8 @@ BEGIN
 	EXECUTE format('SELECT count(*) FROM (SELECT FROM %s t GROUP BY %s HAVING count(*) > 1) AS d', target, columns)
 	   INTO duplicate_keys;
 
-	-- What there is of guards: one that does what ours would do can stay. In pg_trigger, a zero byte ends each
-	-- argument, and 21 stands for a row's trigger after insert or update.
-	SELECT string_agg(convert_to(k, getdatabaseencoding()) || decode('00', 'hex'), '' ORDER BY n) INTO arguments
-	  FROM unnest(key) WITH ORDINALITY AS u (k, n);
+	-- What there is of guards: one that does what ours would do can stay. In pg_trigger, 21 stands for a row's
+	-- trigger after insert or update.
 	PERFORM @extschema@.product_upsert_check_unprotected_above(target);
 	FOR other IN
 		SELECT t.tgname, t.tgconstraint <> 0 AS is_constraint, t.tgenabled IN ('D', 'R') AS is_off,
