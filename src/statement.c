@@ -291,26 +291,28 @@ WriteKeyMatch(StringInfo sql, const StatementCache *cache, const Bitmapset *null
 }
 
 /*
- * Returns the condition that a row called alias has the key of record, an expression of the
- * table's row type: r.brand = (record).brand AND ...
+ * Returns the condition that a row called alias has the key whose values are given as texts,
+ * NULL for a null: r.brand = 'Acme'::text AND ... A domain's values are those of its base type:
+ * a constraint that is NOT VALID would refuse what is stored.
  */
 char *
-WriteSameKey(const Target *target, const char *alias, const char *record, const bool *isnull)
+WriteSameKey(const Target *target, const char *alias, char *const *key)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	for (int i = 0; i < target->nkeys; i++)
 	{
-		const KeyColumn *key = &target->keys[i];
+		const KeyColumn *column = &target->keys[i];
 
 		if (i > 0)
 			appendStringInfoString(&sql, " AND ");
-		if (isnull[key->column->attnum - 1])
-			AppendKeyNull(&sql, alias, key);
+		if (key[i] == NULL)
+			AppendKeyNull(&sql, alias, column);
 		else
-			AppendKeyMatch(&sql, alias, key,
-						   psprintf("(%s).%s", record, quote_identifier(key->column->name)));
+			AppendKeyMatch(&sql, alias, column,
+						   psprintf("%s::%s", quote_literal_cstr(key[i]),
+									TypeOfAnyLength(getBaseType(column->column->type))));
 	}
 	return sql.data;
 }

@@ -27,8 +27,7 @@ typedef struct Statement
 	SPIPlanPtr	plan;
 } Statement;
 
-extern char *WriteSameKey(const Target *target, const char *alias, const char *record,
-						  const bool *isnull);
+extern char *WriteSameKey(const Target *target, const char *alias, char *const *key);
 extern void RequirePlanReads(SPIPlanPtr plan, Oid relid, const char *name);
 extern void OpenStatements(Target *target, Relation rel);
 extern Statement *GetStatement(Target *target, StatementKind kind, const Bitmapset *columns,
