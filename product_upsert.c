@@ -36,7 +36,7 @@ PG_FUNCTION_INFO_V1(product_upsert_hash);
 PG_FUNCTION_INFO_V1(product_upsert_key);
 PG_FUNCTION_INFO_V1(product_upsert_lookup_index);
 PG_FUNCTION_INFO_V1(product_upsert_same_key);
-PG_FUNCTION_INFO_V1(product_upsert_lock_row);
+PG_FUNCTION_INFO_V1(product_upsert_lock_key);
 
 static const struct config_enum_entry unknown_fields_options[] = {
 	{"error", UNKNOWN_FIELDS_ERROR, false},
@@ -208,34 +208,34 @@ product_upsert_lookup_index(PG_FUNCTION_ARGS)
 	PG_RETURN_OID(index);
 }
 
-/* Returns the row, argument 1: 22004 if it is NULL. */
-static HeapTupleHeader
-GetStoredRow(FunctionCallInfo fcinfo)
+/* Returns the key, argument 1: 22004 if it is NULL. */
+static ArrayType *
+GetStoredKey(FunctionCallInfo fcinfo)
 {
 	if (PG_ARGISNULL(1))
-		RejectNull("stored");
-	return PG_GETARG_HEAPTUPLEHEADER(1);
+		RejectNull("key");
+	return PG_GETARG_ARRAYTYPE_P(1);
 }
 
 /*
- * product_upsert_same_key(target regclass, stored record) returns text
+ * product_upsert_same_key(target regclass, key text[]) returns text
  */
 Datum
 product_upsert_same_key(PG_FUNCTION_ARGS)
 {
 	Oid			target = GetRelation(fcinfo, 0, "target");
 
-	PG_RETURN_TEXT_P(cstring_to_text(SameKeyCondition(target, GetStoredRow(fcinfo))));
+	PG_RETURN_TEXT_P(cstring_to_text(SameKeyCondition(target, GetStoredKey(fcinfo))));
 }
 
 /*
- * product_upsert_lock_row(target regclass, stored record) returns void
+ * product_upsert_lock_key(target regclass, key text[]) returns void
  */
 Datum
-product_upsert_lock_row(PG_FUNCTION_ARGS)
+product_upsert_lock_key(PG_FUNCTION_ARGS)
 {
 	Oid			target = GetRelation(fcinfo, 0, "target");
 
-	LockStoredKey(target, GetStoredRow(fcinfo));
+	LockStoredKey(target, GetStoredKey(fcinfo));
 	PG_RETURN_VOID();
 }

@@ -148,6 +148,18 @@ ALTER TABLE typed DISABLE TRIGGER product_upsert_guard;
 INSERT INTO typed (id, name) VALUES (1, 'A'), (2, 'a'), (3, 'B'), (4, NULL), (5, NULL);
 SELECT key, kept -> 'id', kept -> 'name', filled FROM product_upsert_merge('typed') ORDER BY kept -> 'id';
 DROP TABLE typed;
+-- A domain's values are compared in full, also where the name of its base type means one character; and values that a
+-- constraint would not let in any more are merged, and filled in, as any others.
+CREATE DOMAIN code AS char(5);
+CREATE TABLE domains (id int PRIMARY KEY, brand code, serial positive, manufacturer text, old positive);
+ALTER DOMAIN positive DROP CONSTRAINT positive_check;
+INSERT INTO domains VALUES (1, 'ab', 1, 'm', NULL), (2, 'ab', 1, 'm', -2), (3, 'ax', 1, 'm', NULL), (4, 'ay', 1, 'm', NULL),
+	(5, 'b', -1, 'm', -5), (6, 'b', -1, 'm', NULL);
+ALTER DOMAIN positive ADD CHECK (value > 0) NOT VALID;
+SELECT kept, removed, filled FROM product_upsert_merge('domains') ORDER BY kept -> 'id';
+SELECT id FROM domains ORDER BY id;
+DROP TABLE domains;
+DROP DOMAIN code;
 
 -- ------------------------------------------------------------------------------------------------------------------
 -- Every kind of foreign key is repointed before the row goes, whatever it does on delete.
@@ -267,7 +279,53 @@ BEGIN;
 SELECT key, kept -> 'id', moved FROM merge('product');
 TABLE tag ORDER BY tag;
 ROLLBACK;
-DROP TABLE tag;
+-- and are referenced themselves: PostgreSQL's own error, unless the constraints can wait.
+CREATE TABLE tagged (product int, tag text, FOREIGN KEY (product, tag) REFERENCES tag ON DELETE CASCADE);
+INSERT INTO tagged VALUES (2, 'x');
+SELECT * FROM merge('product');
+\echo :SQLSTATE
+ALTER TABLE tagged DROP CONSTRAINT tagged_product_tag_fkey, ADD FOREIGN KEY (product, tag) REFERENCES tag ON DELETE CASCADE DEFERRABLE,
+	ADD FOREIGN KEY (product) REFERENCES product DEFERRABLE;
+BEGIN;
+SET CONSTRAINTS ALL DEFERRED;
+SELECT key, kept -> 'id', moved FROM merge('product');
+SET CONSTRAINTS ALL IMMEDIATE;
+SELECT * FROM tagged JOIN tag USING (product, tag);
+ROLLBACK;
+DROP TABLE tagged, tag;
+-- Generated from a reference, and one that is generated itself
+CREATE TABLE computed (product int REFERENCES product ON DELETE CASCADE, twice int GENERATED ALWAYS AS (product * 2) STORED UNIQUE);
+INSERT INTO computed VALUES (2);
+BEGIN;
+SELECT key, kept -> 'id', moved FROM merge('product');
+TABLE computed;
+ROLLBACK;
+INSERT INTO computed VALUES (1);
+SELECT * FROM merge('product');
+\echo :SQLSTATE
+DROP TABLE computed;
+CREATE TABLE computed (base int, product int GENERATED ALWAYS AS (base + 1) STORED REFERENCES product ON DELETE CASCADE);
+INSERT INTO computed VALUES (0);
+SELECT key, kept -> 'id', moved FROM merge('product', dry_run => true);
+INSERT INTO computed VALUES (1);
+SELECT * FROM merge('product');
+\echo :SQLSTATE
+TABLE computed;
+DROP TABLE computed;
+CREATE TABLE computed (product int GENERATED ALWAYS AS IDENTITY (START 2) REFERENCES product ON DELETE CASCADE, n int);
+INSERT INTO computed (n) VALUES (1);
+SELECT * FROM merge('product');
+\echo :SQLSTATE
+DROP TABLE computed;
+-- Two foreign keys that share a column
+CREATE TABLE twice (n int, tenant int, a int, b int, FOREIGN KEY (tenant, a) REFERENCES product (tenant, id) ON DELETE CASCADE,
+	FOREIGN KEY (tenant, b) REFERENCES product (tenant, id) MATCH FULL ON DELETE CASCADE);
+INSERT INTO twice VALUES (1, 1, 1, 2), (2, 1, 2, 3), (3, 1, 3, 4), (4, 1, 4, 2);
+BEGIN;
+SELECT key, kept -> 'id', moved FROM merge('product');
+TABLE twice ORDER BY n;
+ROLLBACK;
+DROP TABLE twice;
 -- A CHECK constraint is PostgreSQL's own error.
 CREATE TABLE checked (product int REFERENCES product CHECK (product <> 1));
 INSERT INTO checked VALUES (2);
@@ -332,6 +390,42 @@ SELECT key, kept -> 'id', kept -> 'price', moved, filled FROM merge('product');
 SELECT id, price FROM product ORDER BY id;
 ROLLBACK;
 DROP TRIGGER count_references ON cascaded;
+-- One that takes the kept row away
+CREATE FUNCTION delete_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM pu_merge.kept WHERE id = 1;
+	RETURN NULL;
+END $$;
+CREATE TABLE kept (id int PRIMARY KEY, brand text, serial text, manufacturer text);
+CREATE TRIGGER delete_kept AFTER DELETE ON kept FOR EACH ROW EXECUTE FUNCTION delete_kept();
+INSERT INTO kept VALUES (1, 'a', '1', 'm'), (2, 'a', '1', 'm');
+SELECT * FROM public.product_upsert_merge('kept');
+\echo :SQLSTATE
+SELECT count(*) FROM kept;
+DROP TABLE kept;
+-- Rows that only their place tells from others must stay in it: else the row that is to go is not found, and stays.
+CREATE TABLE placed (brand text, serial text, manufacturer text, code int UNIQUE, moved int);
+CREATE TABLE to_placed (code int REFERENCES placed (code) ON DELETE CASCADE);
+INSERT INTO placed VALUES ('a', '1', 'm', 1), ('a', '1', 'm', 2);
+INSERT INTO to_placed VALUES (2);
+CREATE FUNCTION move() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE pu_merge.placed SET moved = 1 WHERE code = NEW.code AND moved IS NULL;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER move AFTER UPDATE ON to_placed FOR EACH ROW EXECUTE FUNCTION move();
+SELECT * FROM merge('placed');
+\echo :SQLSTATE
+TABLE placed;
+TABLE to_placed;
+DROP TABLE to_placed;
+CREATE TRIGGER move AFTER UPDATE ON placed FOR EACH ROW EXECUTE FUNCTION move();
+TRUNCATE placed;
+INSERT INTO placed VALUES ('a', '1', 'm', NULL), ('a', '1', 'm', 2);
+SELECT * FROM merge('placed');
+\echo :SQLSTATE
+TABLE placed;
+DROP TABLE placed;
 
 -- ------------------------------------------------------------------------------------------------------------------
 -- Who may
@@ -444,6 +538,12 @@ INSERT INTO pu_merge.coded VALUES ('b');
 SELECT kept -> 'code', references_moved FROM public.product_upsert_merge('pu_merge.code');
 TABLE pu_merge.coded;
 
+-- PL/pgSQL may be told to be strict.
+BEGIN;
+SET LOCAL plpgsql.extra_errors = 'all';
+SELECT key ->> 'brand', kept ->> 'id', references_moved FROM public.product_upsert_merge('pu_merge.product');
+ROLLBACK;
+
 -- Two tables in one session, and one that is altered in between
 CREATE TABLE item (id bigint PRIMARY KEY, brand int, serial date, manufacturer boolean, extra point);
 INSERT INTO item VALUES (1, 1, '2024-01-01', NULL, NULL), (2, 1, '2024-01-01', NULL, '(1,2)');
@@ -487,6 +587,26 @@ INSERT INTO treeless VALUES ('a', '1', 'm', 1, NULL), ('a', '1', 'm', 2, 1);
 SELECT * FROM merge('treeless');
 \echo :SQLSTATE
 DROP TABLE treeless;
+-- One whose references are part of the key: rows that reference one of their duplicates in it have another key then.
+CREATE TABLE branches (id int PRIMARY KEY, parent int REFERENCES branches, name text);
+SELECT duplicate_keys FROM product_upsert_protect('branches', 'parent', 'name');
+ALTER TABLE branches DISABLE TRIGGER product_upsert_guard;
+INSERT INTO branches VALUES (1, 2, 'x'), (2, 2, 'x');
+SELECT * FROM product_upsert_merge('branches');
+\echo :SQLSTATE
+TABLE branches ORDER BY id;
+-- Others become duplicates: for the next merge, or for the guard to refuse.
+TRUNCATE branches;
+INSERT INTO branches VALUES (1, NULL, 'x'), (2, NULL, 'x'), (3, 1, 'y'), (4, 2, 'y');
+BEGIN;
+SELECT key, kept -> 'id', references_moved FROM product_upsert_merge('branches');
+SELECT key, kept -> 'id', references_moved FROM product_upsert_merge('branches');
+TABLE branches ORDER BY id;
+ROLLBACK;
+ALTER TABLE branches ENABLE TRIGGER product_upsert_guard;
+SELECT product_upsert_merge('branches');
+\echo :SQLSTATE
+DROP TABLE branches;
 
 -- ------------------------------------------------------------------------------------------------------------------
 -- Partitioned tables: the rows of a key may be in several partitions, and references to all or to one of them.
@@ -536,6 +656,23 @@ SELECT id, region, brand FROM parted ORDER BY id, region;
 TABLE to_parted ORDER BY n;
 TABLE to_us ORDER BY n;
 DROP TABLE to_us, to_parted, parted;
+-- One that references itself, across partitions, by several columns, with a constraint that waits for the end
+CREATE TABLE parted (id int, part int, brand text, serial text, manufacturer text, up_id int, up_part int, PRIMARY KEY (id, part),
+	FOREIGN KEY (up_id, up_part) REFERENCES parted ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED) PARTITION BY LIST (part);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
+CREATE TABLE parted_2 PARTITION OF parted FOR VALUES IN (2);
+INSERT INTO parted VALUES (1, 1, 'a', '1', 'm', NULL, NULL), (2, 2, 'a', '1', 'm', 1, 1), (3, 1, 'a', '1', 'm', 2, 2), (4, 2, 'b', '1', 'm', 3, 1),
+	(5, 1, 'b', '1', 'm', 2, 2);
+BEGIN;
+SELECT * FROM merge('parted');
+SET CONSTRAINTS ALL IMMEDIATE;
+SELECT tableoid::regclass, * FROM parted ORDER BY id;
+ROLLBACK;
+-- In one partition alone, too, a row is not filled in with a reference to itself.
+UPDATE parted SET up_id = 1, up_part = 1 WHERE id = 3;
+SELECT * FROM merge('parted_1');
+SELECT * FROM parted ORDER BY id;
+DROP TABLE parted;
 -- A row that moves to another partition as it is filled in; the table is protected.
 CREATE TABLE moving (id int, brand text, serial text, manufacturer text, region text) PARTITION BY LIST (region);
 CREATE TABLE moving_known PARTITION OF moving FOR VALUES IN ('eu', 'us');

@@ -329,6 +329,24 @@ SELECT lookup_index FROM product_upsert_protect('parted_us', 'serial');
 SELECT * FROM product_upsert_protect('parted', 'serial');
 SELECT relid, guards(relid) FROM pg_partition_tree('parted');
 SELECT try($$ SELECT product_upsert_unprotect('parted_us') $$);
+-- With another key, nothing is done until it is not any more; whatever the trigger is called, and at whatever depth.
+SELECT product_upsert_unprotect('parted');
+SELECT lookup_index FROM product_upsert_protect('parted_us', 'brand');
+SELECT product_upsert_protect('parted', 'serial');
+\echo :SQLSTATE
+SELECT relid, guards(relid) FROM pg_partition_tree('parted');
+SELECT product_upsert_key('parted_us');
+SELECT product_upsert_unprotect('parted_us');
+CREATE TRIGGER mine AFTER INSERT OR UPDATE ON parted_eu_a FOR EACH ROW EXECUTE FUNCTION product_upsert_guard(brand);
+SELECT try($$ SELECT product_upsert_protect('parted', 'serial') $$);
+SELECT guards('parted');
+DROP TRIGGER mine ON parted_eu_a;
+SELECT * FROM product_upsert_protect('parted', 'serial');
+-- The partitions' own copies are no obstacle to another key, but a trigger beside them is.
+SELECT duplicate_keys FROM product_upsert_protect('parted', 'brand', 'serial');
+CREATE TRIGGER mine AFTER INSERT OR UPDATE ON parted_us FOR EACH ROW EXECUTE FUNCTION product_upsert_guard(brand, serial);
+SELECT try($$ SELECT product_upsert_protect('parted', 'brand', 'serial') $$);
+SELECT try($$ SELECT product_upsert_protect('parted', 'brand') $$);
 DROP TABLE parted;
 
 -- Foreign tables cannot be protected, nor can a table that has one as a partition.

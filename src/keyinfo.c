@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
@@ -56,46 +55,72 @@ LookupIndex(Oid relid)
 	return InvalidOid;
 }
 
-/* Makes a row of a value of the table's row type: 42804 if it is of another. */
+/* The texts of a key's values, NULL for a null: 22023 if there are not as many as columns. */
+static char **
+KeyTexts(const Target *target, ArrayType *key)
+{
+	Datum	   *values;
+	bool	   *isnull;
+	int			nvalues;
+	char	  **texts;
+
+	deconstruct_array(key, TEXTOID, -1, false, TYPALIGN_INT, &values, &isnull, &nvalues);
+	if (nvalues != target->nkeys)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the key of table \"%s\" has %d columns, not %d",
+						target->name, target->nkeys, nvalues)));
+	texts = palloc0(nvalues * sizeof(char *));
+	for (int i = 0; i < nvalues; i++)
+	{
+		if (!isnull[i])
+			texts[i] = TextDatumGetCString(values[i]);
+	}
+	return texts;
+}
+
+/* Makes a row that has the key. A domain's values are taken as those of its base type. */
 static Row *
-RowFromComposite(const Target *target, Relation rel, HeapTupleHeader stored)
+RowFromTexts(const Target *target, char *const *key)
 {
 	Row		   *row = MakeRow(target);
-	HeapTupleData tuple;
 
-	if (HeapTupleHeaderGetTypeId(stored) != rel->rd_rel->reltype)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("value is not a row of table \"%s\"", target->name)));
-	tuple.t_data = stored;
-	tuple.t_len = HeapTupleHeaderGetDatumLength(stored);
-	heap_deform_tuple(&tuple, target->desc, row->values, row->isnull);
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		AttrNumber	attnum = target->keys[i].column->attnum;
+		Oid			input;
+		Oid			parameter;
+
+		row->isnull[attnum - 1] = key[i] == NULL;
+		if (key[i] == NULL)
+			continue;
+		getTypeInputInfo(getBaseType(target->keys[i].column->type), &input, &parameter);
+		row->values[attnum - 1] = OidInputFunctionCall(input, key[i], parameter, -1);
+	}
 	return row;
 }
 
-/* The condition on a row "t" that it has the key of $1, the text of a row like the one stored. */
+/* The condition on a row "t" that it has the key. */
 char *
-SameKeyCondition(Oid relid, HeapTupleHeader stored)
+SameKeyCondition(Oid relid, ArrayType *key)
 {
 	Relation	rel = OpenToLook(relid);
 	Target	   *target = AcquireTarget(rel);
-	Row		   *row = RowFromComposite(target, rel, stored);
-	char	   *record = psprintf("$1::%s",
-								  quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-															 target->name));
+	char	  **texts;
 
 	table_close(rel, NoLock);
-	return WriteSameKey(target, "t", record, row);
+	texts = KeyTexts(target, key);
+	return WriteSameKey(target, "t", texts, HashKey(target, RowFromTexts(target, texts)));
 }
 
-/* Takes the lock under which rows with the key of the stored row are upserted. */
+/* Takes the lock under which rows with the key are upserted. */
 void
-LockStoredKey(Oid relid, HeapTupleHeader stored)
+LockStoredKey(Oid relid, ArrayType *key)
 {
 	Oid			root;
 	Relation	rel = OpenTable(relid, false, "product_upsert_merge()", &root);
 	Target	   *target = AcquireTarget(rel);
-	uint32		hash = HashKeyForLock(target, RowFromComposite(target, rel, stored));
+	uint32		hash = HashKeyForLock(target, RowFromTexts(target, KeyTexts(target, key)));
 
 	LockKeys(root, &hash, 1);
 	table_close(rel, NoLock);

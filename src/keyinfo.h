@@ -7,12 +7,11 @@
 
 #include "postgres.h"
 
-#include "access/htup.h"
 #include "utils/array.h"
 
 extern ArrayType *KeyColumns(Oid relid);
 extern Oid	LookupIndex(Oid relid);
-extern char *SameKeyCondition(Oid relid, HeapTupleHeader stored);
-extern void LockStoredKey(Oid relid, HeapTupleHeader stored);
+extern char *SameKeyCondition(Oid relid, ArrayType *key);
+extern void LockStoredKey(Oid relid, ArrayType *key);
 
 #endif							/* PRODUCT_UPSERT_KEYINFO_H */

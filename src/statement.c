@@ -19,7 +19,6 @@
 #include "utils/plancache.h"
 #include "utils/syscache.h"
 
-#include "keyhash.h"
 #include "statement.h"
 
 /* Statements kept per table; the least recently used makes room. */
@@ -224,6 +223,13 @@ QualifiedCollation(Oid collation)
 	return name;
 }
 
+/* As a cast, "character" and "bit" would cut values to one character, unlike these names for them. */
+static char *
+TypeOfAnyLength(Oid type)
+{
+	return format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+}
+
 /*
  * Appends "column = value" by the key's own equality: the operator by its schema, both
  * sides cast to what it takes (a domain's base type, where it takes any type), the
@@ -245,7 +251,7 @@ AppendKeyMatch(StringInfo sql, const char *alias, const KeyColumn *key, const ch
 	if (IsPolymorphicType(input) || input == RECORDOID)
 		input = getBaseType(type);
 	if (input != type)
-		cast = psprintf("::%s", format_type_be_qualified(input));
+		cast = psprintf("::%s", TypeOfAnyLength(input));
 
 	appendStringInfo(sql, "%s.%s%s OPERATOR(%s.%s) %s%s",
 					 alias, quote_identifier(key->column->name), cast,
@@ -303,29 +309,31 @@ AppendHashMatch(StringInfo sql, const Target *target, const char *alias, const c
 }
 
 /*
- * Returns the condition that a row called alias has the key of row, which is that of record,
- * an expression of the table's row type: r.brand = (record).brand AND ...
+ * Returns the condition that a row called alias has the key whose values are given as texts,
+ * NULL for a null: r.brand = 'Acme'::text AND ... A domain's values are those of its base type:
+ * a constraint that is NOT VALID would refuse what is stored. The hash is that of the key.
  */
 char *
-WriteSameKey(const Target *target, const char *alias, const char *record, const Row *row)
+WriteSameKey(const Target *target, const char *alias, char *const *key, uint64 hash)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	for (int i = 0; i < target->nkeys; i++)
 	{
-		const KeyColumn *key = &target->keys[i];
+		const KeyColumn *column = &target->keys[i];
 
 		if (i > 0)
 			appendStringInfoString(&sql, " AND ");
-		if (row->isnull[key->column->attnum - 1])
-			AppendKeyNull(&sql, alias, key);
+		if (key[i] == NULL)
+			AppendKeyNull(&sql, alias, column);
 		else
-			AppendKeyMatch(&sql, alias, key,
-						   psprintf("(%s).%s", record, quote_identifier(key->column->name)));
+			AppendKeyMatch(&sql, alias, column,
+						   psprintf("%s::%s", quote_literal_cstr(key[i]),
+									TypeOfAnyLength(getBaseType(column->column->type))));
 	}
 	AppendHashMatch(&sql, target, alias,
-					psprintf("'" INT64_FORMAT "'::pg_catalog.int8", (int64) HashKey(target, row)));
+					psprintf("'" INT64_FORMAT "'::pg_catalog.int8", (int64) hash));
 	return sql.data;
 }
 

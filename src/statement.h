@@ -7,7 +7,7 @@
 
 #include "executor/spi.h"
 #include "lib/ilist.h"
-#include "row.h"
+#include "target.h"
 
 typedef enum StatementKind
 {
@@ -27,8 +27,7 @@ typedef struct Statement
 	SPIPlanPtr	plan;
 } Statement;
 
-extern char *WriteSameKey(const Target *target, const char *alias, const char *record,
-						  const Row *row);
+extern char *WriteSameKey(const Target *target, const char *alias, char *const *key, uint64 hash);
 extern void RequirePlanReads(SPIPlanPtr plan, Oid relid, const char *name);
 extern void OpenStatements(Target *target, Relation rel);
 extern Statement *GetStatement(Target *target, StatementKind kind, const Bitmapset *columns,

@@ -2,8 +2,8 @@
 # gets a second row, and nobody sees an error but 23505, 40001 and 40P01. And merges of what was duplicated before,
 # while everybody goes on writing: nothing is lost, and nothing references a row that is gone.
 #
-# Each of the three parts takes 8 seconds, or as many as the environment variable GUARD_SECONDS says; all in all that is
-# less than 45.
+# The clients write for 30 seconds to a plain table, for as long to a partitioned one, and for 8 while others merge; or in
+# each case for as many as the environment variable GUARD_SECONDS says.
 
 use strict;
 use warnings FATAL => 'all';
@@ -16,7 +16,8 @@ use PostgreSQL::Test::Utils;
 use ProductUpsertTest;
 use Test::More;
 
-my $seconds = $ENV{GUARD_SECONDS} // 8;
+my $mixed_seconds = $ENV{GUARD_SECONDS} // 30;
+my $merge_seconds = $ENV{GUARD_SECONDS} // 8;
 my @levels = ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE');
 my $keys = 60;
 
@@ -27,11 +28,11 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 # Runs pgbench for some seconds; passes if no client had to give up.
 sub pgbench_goes_on
 {
-	my ($name, $clients, $scripts) = @_;
+	my ($name, $clients, $seconds, $scripts) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
 	return $node->command_checks_all(
-		[ pgbench_command($name, $clients, $scripts) ], 0,
+		[ pgbench_command($name, $clients, $seconds, $scripts) ], 0,
 		[ qr{number of transactions actually processed: [1-9]} ],
 		[ qr{^(?!.*(error|aborted))}s ],
 		"$name: no client gives up");
@@ -40,7 +41,7 @@ sub pgbench_goes_on
 # Where a transaction fails with 40001 or 40P01, it is tried again.
 sub pgbench_command
 {
-	my ($name, $clients, $scripts) = @_;
+	my ($name, $clients, $seconds, $scripts) = @_;
 	my @command = ('pgbench', '-n', '-c', $clients, '-j', 1, '-T', $seconds, '--max-tries=0');
 
 	for my $script (sort keys %$scripts)
@@ -151,20 +152,21 @@ sub scripts
 }
 
 # The same for psql, which goes on after an error; errors are the client's to see. Rows come by COPY … FROM STDIN.
+# The script begins anew until it is time to end.
 sub psql_script
 {
 	my ($file, %ways) = @_;
 	my @ways = map { $ways{$_} } grep { !/COPY|product_upsert_from/ } sort keys %ways;
 	my $script = '';
 
-	for my $n (1 .. 100 * $seconds)
+	for my $n (1 .. 400)
 	{
 		my $statement = $ways[ rand @ways ] =~ s/\s+/ /gr . ";\n";
 
 		$statement = "COPY product (brand, serial, manufacturer, part) FROM STDIN;\n" . slurp_file("$dir/copy" . int rand 40) . "\\.\n" if $n % 4 == 0;
 		$script .= "BEGIN ISOLATION LEVEL $levels[rand @levels];\n${statement}COMMIT;\n";
 	}
-	append_to_file($file, $script);
+	append_to_file($file, $script . "SELECT extract(epoch FROM clock_timestamp()) < :until AS again \\gset\n\\if :again\n\\i '$file'\n\\endif\n");
 	return;
 }
 
@@ -183,9 +185,9 @@ sub hammer
 
 		psql_script($file, %ways);
 		# Nobody reads what it says while pgbench runs: so not into a pipe. The server's log has the errors.
-		push @psql, IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-f', $file ], '>', "$file.out", '2>&1');
+		push @psql, IPC::Run::start([ 'psql', '-X', '-q', '-v', 'until=' . (time() + $mixed_seconds), '-d', $node->connstr('postgres'), '-f', $file ], '>', "$file.out", '2>&1');
 	}
-	pgbench_goes_on($name, 6, scripts(%ways));
+	pgbench_goes_on($name, 6, $mixed_seconds, scripts(%ways));
 	$_->finish for @psql;
 
 	my ($written, $refused) = split /\|/, $node->safe_psql('postgres', 'SELECT w.last_value, r.last_value FROM written w, refused r');
@@ -278,9 +280,9 @@ $node->safe_psql('postgres', 'DROP TABLE product;' . LEDGER . q{
 my $offset = -s $node->logfile;
 my $key = "\\set key random(1, 700)\n\\set other random(1, 700)\n";
 my ($report, $errors);
-my $merger = IPC::Run::start([ pgbench_command('merge', 1, { a => "\\set keys random(1, 5)\nSELECT merge(:keys);\n" }) ], '>', \$report, '2>', \$errors);
+my $merger = IPC::Run::start([ pgbench_command('merge', 1, $merge_seconds, { a => "\\set keys random(1, 5)\nSELECT merge(:keys);\n" }) ], '>', \$report, '2>', \$errors);
 
-pgbench_goes_on('writers', 8, {
+pgbench_goes_on('writers', 8, $merge_seconds, {
 	'upsert@20' => $key . "CALL upsert(ARRAY[:key::text]);\n",
 	'array@5' => $key . "CALL upsert(ARRAY[:key::text, :other::text]);\n",
 	'update@6' => $key . "CALL update_plainly(:key::text);\n",

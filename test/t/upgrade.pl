@@ -66,6 +66,8 @@ is(value($open, sprintf $call, 4), '{"stock": 3}', 'a session calls the first ve
 is(value($open, q{SELECT count(*) FROM product_upsert_merge('item', dry_run => true)}), '1', 'and merges');
 
 my $before = $node->safe_psql('updated', $objects);
+my $guard = q{SELECT oid, xmin, tgname FROM pg_trigger WHERE tgrelid = 'item'::regclass};
+my $guard_before = $node->safe_psql('updated', $guard);
 
 like($before, qr/function product_upsert_guard\(\)/, 'the first version has a guard');
 $node->safe_psql('updated', "ALTER EXTENSION product_upsert UPDATE TO '$later'");
@@ -95,7 +97,7 @@ for my $session ($open, $new)
 	value($session, 'COMMIT');
 	is(value($session, q{SELECT product_upsert_protect('item', 'tenant', 'sku')}), '(item_tenant_sku_idx,1)', "$name: to protect it again changes nothing");
 }
-is($node->safe_psql('updated', q{SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass}), '1', 'there is one guard');
+is($node->safe_psql('updated', $guard), $guard_before, 'there is one guard, and nobody has touched it');
 value($open, q{SELECT product_upsert_unprotect('item')});
 is(value($new, q{INSERT INTO item VALUES (10, 't', 's') RETURNING id}), '10', 'the protection ends when it is taken away');
 
@@ -104,6 +106,7 @@ value($new, q{DELETE FROM item WHERE id = 10; SELECT product_upsert_protect('ite
 fails($new, 'DROP EXTENSION product_upsert', '2BP01', 'a guard depends on the extension');
 value($new, 'SET client_min_messages = error; DROP EXTENSION product_upsert CASCADE');
 is(value($new, q{SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass}), '0', 'and goes with it');
+is(value($new, q{SELECT count(*) FROM pg_index WHERE indrelid = 'item'::regclass AND NOT indisprimary}), '1', 'the lookup index stays');
 
 $_->quit for $open, $new;
 $node->stop;
