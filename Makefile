@@ -24,6 +24,7 @@ OBJS = product_upsert.o \
 	src/target.o \
 	src/upsert.o
 DATA = product_upsert--$(EXTVERSION).sql
+DOCS = doc/product_upsert.md
 PG_CPPFLAGS = -DPRODUCT_UPSERT_VERSION='"$(EXTVERSION)"'
 
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))

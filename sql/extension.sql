@@ -7,8 +7,6 @@ DROP EXTENSION IF EXISTS product_upsert;
 CREATE SCHEMA pu_extension;
 CREATE EXTENSION product_upsert SCHEMA pu_extension;
 SELECT extname, extversion, extrelocatable, extnamespace::regnamespace, extconfig FROM pg_extension WHERE extname = 'product_upsert';
-SELECT extversion = (SELECT default_version FROM pg_available_extensions WHERE name = 'product_upsert') FROM pg_extension WHERE extname = 'product_upsert';
-SELECT superuser, trusted, relocatable, requires FROM pg_available_extension_versions WHERE name = 'product_upsert' AND installed;
 
 -- Every object, and its comment
 CREATE VIEW pu_objects AS

@@ -59,6 +59,13 @@ $node->safe_psql('updated', q{
 	CREATE VIEW watched AS SELECT target, role FROM product_upsert_locks;
 });
 
+# Nobody but the owner of a database need be asked to have it.
+is($node->safe_psql('updated', q{
+	SELECT v.version, v.superuser, v.trusted, v.relocatable, v.requires
+	  FROM pg_available_extensions AS e
+		   JOIN pg_available_extension_versions AS v ON v.name = e.name AND v.version = e.default_version
+	 WHERE e.name = 'product_upsert'}), '1.0|t|t|f|', 'the default version, which may be created by those who are no superusers');
+
 my $open = session($node, dbname => 'updated');
 my $call = q{SELECT product_upsert('item', '{"tenant": "t", "sku": "s", "stock": %d}') -> 'previous'};
 
