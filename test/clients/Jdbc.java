@@ -174,7 +174,7 @@ public class Jdbc {
         check(action(upsertIf(connection, product("A-1", 9), object("stock", 10))), "updated",
             "if_match that matches is an update");
         var refused = sqlstate(() -> upsertIf(connection, product("A-1", 8), object("stock", 10)));
-        check(List.of(refused, value(connection, "SELECT stock FROM product WHERE serial = 'A-1'")), List.of("PT412", "9"),
+        check(refused + " " + value(connection, "SELECT stock FROM product WHERE serial = 'A-1'"), "PT412 9",
             "if_match that does not match is PT412, and writes nothing");
 
         holder.setAutoCommit(false);
