@@ -23,6 +23,7 @@ PREPARE request(jsonb) AS
 \set status 'SELECT nullif(current_setting(\'response.status\', true), \'\')'
 
 -- Off, as it is by default: nothing is set.
+LOAD 'product_upsert';
 SHOW product_upsert.http_status;
 BEGIN;
 EXECUTE request('{"brand": "b", "serial": "1", "manufacturer": "m"}');

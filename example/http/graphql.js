@@ -2,7 +2,8 @@
 //
 //     mutation ($payload: JSON!) { upsertProduct(input: { payload: $payload }) { json } }
 //
-// The payload and the result are JSON in a string. The database is that of PGHOST, PGDATABASE and PGUSER.
+// The payload and the result are JSON in a string; in the result, numbers are what JavaScript makes of them. Started like
+// rest.js, it answers POST /graphql.
 import { createServer } from 'node:http'
 import { postgraphile } from 'postgraphile'
 

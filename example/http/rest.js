@@ -1,5 +1,9 @@
-// Answers POST /rpc/product_upsert as PostgREST does, to show all that it takes and to test it. The database
-// is that of PGHOST, PGDATABASE and PGUSER.
+// Answers POST /rpc/product_upsert as PostgREST does, to show all that it takes and to test it:
+//
+//     psql --file schema.sql && npm install && PGUSER=web node rest.js
+//     curl --json '{"brand": "Acme", "serial": "A-17", "manufacturer": null}' http://127.0.0.1:3000/rpc/product_upsert
+//
+// The database is that of PGHOST and PGDATABASE.
 import { createServer } from 'node:http'
 import { text } from 'node:stream/consumers'
 import pg from 'pg'
@@ -16,7 +20,7 @@ const withStatus = (call) => `WITH call AS MATERIALIZED (${call})
     SELECT body::text, nullif(current_setting('response.status', true), '') AS status FROM call`
 
 function callFor(body) {
-    const { target, payload, if_match, ...rest } = JSON.parse(body)
+    const { target, payload, if_match, ...rest } = JSON.parse(body) ?? {}
     return target && payload && Object.keys(rest).length === 0 ? named : unnamed
 }
 

@@ -1,4 +1,4 @@
--- What both servers need: the table, and for the role that they connect as no more than its rights on it.
+-- What the servers need: the table, and a role to connect as that may do no more than write to it.
 CREATE EXTENSION product_upsert;
 
 CREATE TABLE product (
@@ -15,9 +15,10 @@ CREATE INDEX ON product (brand, serial, manufacturer);
 CREATE ROLE web LOGIN;
 GRANT SELECT, INSERT, UPDATE ON product TO web;
 
--- For PostgREST: the status is 201 if a product was created.
+-- A setting of the role that a server connects as holds for all its calls. (PostgREST also looks at those of the role that
+-- it changes to, but not at one that the server does not know before the first call, which loads the library.)
 ALTER ROLE web SET product_upsert.http_status = on;
-ALTER ROLE web SET lock_timeout = '2s';
+ALTER ROLE web SET lock_timeout = '5s';
 
 -- For PostGraphile: it shows no functions of extensions, nor more than one of a name.
 CREATE SCHEMA api;

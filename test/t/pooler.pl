@@ -22,7 +22,8 @@ my $pooled = bless { %$node, _host => PostgreSQL::Test::Utils::tempdir_short(), 
 
 # -- PgBouncer ----------------------------------------------------------------------------------------
 
-my $server = sprintf 'host=%s port=%s dbname=postgres user=%s', $node->host, $node->port, scalar getpwuid($<);
+my $server = sprintf 'host=%s port=%s dbname=postgres user=pooled', $node->host, $node->port;
+$node->safe_psql('postgres', 'CREATE ROLE pooled SUPERUSER LOGIN');
 my $config = PostgreSQL::Test::Utils::tempdir() . '/pgbouncer.ini';
 append_to_file($config, join "\n",
 	'[databases]',
@@ -54,8 +55,7 @@ $pooled->poll_query_until('postgres', 'SELECT true') or die 'PgBouncer does not 
 # The number of connections that PgBouncer has to the server.
 sub connections
 {
-	return $node->safe_psql('postgres',
-		q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()});
+	return $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'pooled'});
 }
 
 sub call
