@@ -20,6 +20,7 @@
 #include "src/keyinfo.h"
 #include "src/keylock.h"
 #include "src/payload.h"
+#include "src/result.h"
 #include "src/target.h"
 #include "src/store.h"
 
@@ -70,6 +71,11 @@ _PG_init(void)
 							"0 means no limit.",
 							&max_waiters, NO_WAITER_LIMIT, NO_WAITER_LIMIT, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("product_upsert.http_status",
+							 "Sets response.status to 201 if a call created a row, else to 200.",
+							 "PostgREST takes the status of its response from there.",
+							 &http_status, false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("product_upsert.direct_store",
 							 "Writes to plain tables without going through SQL statements.",
 							 "It makes no difference but to speed. Meant for tests.",

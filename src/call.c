@@ -33,6 +33,7 @@ typedef struct Call
 	Oid			root;			/* of the table's partition tree: whose key locks count */
 	Relation	rel;
 	Target	   *target;
+	bool		created;		/* has a row been created? */
 } Call;
 
 /*
@@ -63,6 +64,7 @@ UpsertRows(Call *call, const Row *if_match)
 			call->position.element = i;
 		UpsertRow(upserter, payload->rows[i], if_match, &outcome);
 		WriteOutcome(&writer, payload->is_array ? &array : NULL, call->target, &outcome);
+		call->created |= outcome.action == ACTION_CREATED;
 		MemoryContextReset(row_context);
 	}
 	call->position.element = -1;
@@ -160,6 +162,8 @@ UpsertPayload(Oid relid, Jsonb *payload, Jsonb *if_match)
 	LockKeys(call.root, call.payload.hashes, call.payload.nrows);
 	result = UpsertRows(&call, condition);
 	EndCall(&call);
+	if (http_status)
+		SetHttpStatus(call.created);
 	return result;
 }
 

@@ -1,12 +1,16 @@
 /*
  * result.c
- *		What became of a payload, as jsonb.
+ *		What became of a payload, as jsonb and as an HTTP status.
  *
  * A row is spelled exactly as to_jsonb() spells it.
  */
 #include "postgres.h"
 
+#include "utils/guc.h"
+
 #include "result.h"
+
+bool		http_status = false;
 
 static const char *const action_names[] = {
 	[ACTION_CREATED] = "created",
@@ -101,4 +105,16 @@ WriteOutcome(JsonbWriter *writer, JsonbNode *parent, Target *target, const Outco
 	if (outcome->previous)
 		WritePrevious(writer, &object, target, outcome);
 	EndNode(writer, &object, parent);
+}
+
+/*
+ * Sets the status of the HTTP response where PostgREST looks for it before it commits: 201 if
+ * a row was created, else 200. As by SET LOCAL, so that it ends with the transaction and
+ * whoever uses the session next does not find it.
+ */
+void
+SetHttpStatus(bool created)
+{
+	(void) set_config_option("response.status", created ? "201" : "200",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }

@@ -1,6 +1,6 @@
 /*
  * result.h
- *		What became of a payload, as jsonb.
+ *		What became of a payload, as jsonb and as an HTTP status.
  */
 #ifndef PRODUCT_UPSERT_RESULT_H
 #define PRODUCT_UPSERT_RESULT_H
@@ -8,7 +8,10 @@
 #include "jsonbwriter.h"
 #include "upsert.h"
 
+extern bool http_status;		/* setting product_upsert.http_status */
+
 extern void WriteOutcome(JsonbWriter *writer, JsonbNode *parent, Target *target,
 						 const Outcome *outcome);
+extern void SetHttpStatus(bool created);
 
 #endif							/* PRODUCT_UPSERT_RESULT_H */
