@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What script/demo and script/test share: a private copy of PostgreSQL in a temporary directory,
+# What script/demo, script/test and the like share: a private copy of PostgreSQL in a temporary directory,
 # product_upsert built and installed into it, and a server of its own.
 #
 # A script calls `in_private "$@"` and defines `work`. The first run of the script (the outer one)
@@ -127,7 +127,9 @@ is_ours() {
 # Runs the script again from its copy, as the user that PostgreSQL runs as, and waits for it. It gets a
 # process group of its own, so that all of it can be ended without touching anything else.
 run_inner() {
+    local script
     local -a as_user=()
+    script=$(realpath --relative-to="${root:?}" "$0")
     if ((EUID == 0)); then
         chown -R postgres: "$tmp"
         as_user=(setpriv --reuid=postgres --regid=postgres --init-groups)
@@ -139,7 +141,7 @@ run_inner() {
             PATH="$tmp$libdir/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" \
             HOME="$tmp" TMPDIR="$tmp/t" LC_ALL=C.UTF-8 TERM="${TERM:-dumb}" \
             PG_MAJOR="$PG_MAJOR" PRODUCT_UPSERT_TMP="$tmp" \
-            bash "$tmp/src/script/${0##*/}" "$@"
+            bash "$tmp/src/$script" "$@"
     ) </dev/null &
     inner=$!
     set +m
