@@ -122,7 +122,7 @@ CloseSharedStore(void)
 	table_close(rel, NoLock);
 }
 
-/* Leaves the store open for the statement's next rows, if that is possible. */
+/* Opens the store for the row and for the statement's next ones. */
 static void
 ShareStore(Relation rel)
 {

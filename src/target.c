@@ -590,7 +590,6 @@ BuildIndexes(Target *target, Relation rel)
 	foreach(cell, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-
 		Oid			hash_function = HashFunctionOfIndex(target, index);
 
 		if (OidIsValid(hash_function))
