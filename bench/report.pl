@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # report.pl MEASUREMENTS PICTURE: reads what bench/run measured, prints the table in Markdown and draws the
-# picture. A figure is the median of the rounds, a ratio that of two medians.
+# picture. A figure is the median of the rounds, and a ratio that of the ratios in each round.
 use strict;
 use warnings;
 use utf8;
@@ -62,10 +62,10 @@ print_table();
 print_notes();
 draw();
 
-# Every row has part, workload, condition, unit, and the median of each contender.
+# Every row has part, workload, condition, unit, and the values of each contender, by round, and their median.
 sub read_measurements
 {
-    my (%row, %values);
+    my %row;
     open my $in, '<', $measurements or die "$measurements: $!\n";
     <$in>;
     while (<$in>)
@@ -79,13 +79,20 @@ sub read_measurements
               { part => $part, workload => $workload, condition => $condition, unit => $unit };
             push @rows, $row{$name};
         }
-        push @{ $values{$name}{$contender} }, $value;
+        $row{$name}{values}{$contender}{$round} = $value;
         $rounds{$part} = $round;
     }
-    for my $name (keys %values)
+    for my $row (@rows)
     {
-        $row{$name}{median}{$_} = median(@{ $values{$name}{$_} }) for keys %{ $values{$name} };
+        $row->{median}{$_} = median(values %{ $row->{values}{$_} }) for keys %{ $row->{values} };
     }
+}
+
+# A machine that is shared with others is now faster, now slower. Within a round, that meets both sides alike.
+sub median_ratio
+{
+    my ($own, $its) = @_;
+    return median(map { $own->{$_} / $its->{$_} } grep { $its->{$_} } keys %$own);
 }
 
 sub median
@@ -101,7 +108,7 @@ sub add_growth
     {
         my @sizes = grep { $_->{part} eq 'growth' && $_->{workload} eq $workload } @rows or next;
         my ($small, $large) = @sizes[ 0, -1 ];
-        my %cost = map { $_ => $small->{median}{$_} / $large->{median}{$_} } keys %{ $small->{median} };
+        my %cost = map { $_ => median_ratio($small->{values}{$_}, $large->{values}{$_}) } keys %{ $small->{values} };
         push @rows,
           { part => 'growth', workload => $workload, unit => 'times the cost', median => \%cost,
             condition => "$large->{condition}, against $small->{condition}" };
@@ -118,7 +125,7 @@ sub add_guard
         my ($other) = grep {
             $_->{part} eq 'guard' && $_->{workload} eq $row->{workload} && $_->{condition} eq $condition
         } @rows or next;
-        my %speed = map { $_ => $row->{median}{$_} / $other->{median}{$_} } keys %{ $row->{median} };
+        my %speed = map { $_ => median_ratio($row->{values}{$_}, $other->{values}{$_}) } keys %{ $row->{values} };
         push @rows,
           { part => 'guard', workload => $row->{workload}, unit => 'of the speed', median => \%speed,
             condition => $row->{condition} . ', against unprotected' };
@@ -212,8 +219,8 @@ sub verdict
 sub ratio
 {
     my ($row, $rival) = @_;
-    my ($own, $its) = @{ $row->{median} }{ 'product_upsert', $rival };
-    return $row->{unit} =~ m{/s$} && $own && $its ? $own / $its : undef;
+    my ($own, $its) = @{ $row->{values} }{ 'product_upsert', $rival };
+    return $row->{unit} =~ m{/s$} && $own && $its ? median_ratio($own, $its) : undef;
 }
 
 sub wanted
@@ -253,7 +260,7 @@ sub print_notes
     print <<"END";
 
 A column with × tells how many times as fast as that contender product_upsert is. Figures are medians of
-rounds ($rounds), ratios are those of medians. `bench/run`
+rounds ($rounds), ratios the medians of the ratios in each round. `bench/run`
 measures it all again. In each round the contenders take turns, and the rows that each has written are
 counted afterwards. All are prepared statements, and all get the same values from the same client:
 
