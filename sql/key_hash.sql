@@ -40,6 +40,10 @@ SELECT try($$ SELECT product_upsert_hash(point(1, 1)) $$);
 SELECT try($$ SELECT product_upsert_hash('untyped') $$);
 SELECT try($$ SELECT product_upsert_hash(VARIADIC ARRAY[1, 2]) $$);
 SELECT try($$ SELECT product_upsert_hash() $$);
+-- An operator does not tell it what it is applied to.
+CREATE OPERATOR @# (RIGHTARG = "any", FUNCTION = product_upsert_hash);
+SELECT try($$ SELECT @# n FROM generate_series(1, 1) AS n $$);
+DROP OPERATOR @# (NONE, "any");
 
 -- It finds rows, whatever kind of table that is, and whoever looks: no table is read from end to end.
 CREATE FUNCTION item(serial text, price int) RETURNS jsonb LANGUAGE sql RETURN

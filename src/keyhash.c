@@ -88,7 +88,10 @@ FindHashFunctions(FunctionCallInfo fcinfo)
 	Argument   *arguments;
 
 	if (call == NULL || !IsA(call, FuncExpr) || list_length(call->args) != PG_NARGS())
-		elog(ERROR, "product_upsert_hash() cannot tell the types of its arguments");
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("product_upsert_hash() must be called as a function"),
+				 errdetail("It cannot tell the types of its arguments otherwise.")));
 	if (call->funcvariadic)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
