@@ -86,4 +86,31 @@ COMMIT;
 
 SELECT string_agg(serial, ' ' ORDER BY serial) FROM product;
 SELECT string_agg(number::text, ' ' ORDER BY number) FROM item;
+
+-- A key's equality that writes to another protected table, while the guard looks for the key.
+CREATE TABLE noise (number int);
+SELECT product_upsert_protect('noise', 'number');
+CREATE TYPE loud;
+SET client_min_messages = error;
+CREATE FUNCTION read(cstring) RETURNS loud LANGUAGE internal IMMUTABLE STRICT AS 'int4in';
+CREATE FUNCTION write(loud) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'int4out';
+SET client_min_messages = warning;
+CREATE TYPE loud (INPUT = read, OUTPUT = write, LIKE = int);
+CREATE FUNCTION same(a loud, b loud) RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+	COPY noise FROM PROGRAM 'date +%N';
+	RETURN a::text = b::text;
+END $$;
+CREATE FUNCTION hash(loud) RETURNS int LANGUAGE sql IMMUTABLE RETURN 7;
+CREATE FUNCTION hash(loud, bigint) RETURNS bigint LANGUAGE sql IMMUTABLE RETURN 7;
+CREATE OPERATOR = (LEFTARG = loud, RIGHTARG = loud, FUNCTION = same, HASHES);
+CREATE OPERATOR CLASS all_alike DEFAULT FOR TYPE loud USING hash AS
+	OPERATOR 1 =, FUNCTION 1 hash(loud), FUNCTION 2 (loud, loud) hash(loud, bigint);
+CREATE TABLE strange (number loud);
+SELECT product_upsert_protect('strange', 'number');
+SELECT try($$ INSERT INTO strange VALUES ('1'), ('2'), ('3') $$);
+SELECT try($$ INSERT INTO strange VALUES ('4'), ('2'), ('5') $$);
+SELECT try($$ INSERT INTO strange VALUES ('4'), ('5') $$);
+SELECT count(*) > 0 FROM noise;
+
 DROP SCHEMA pu_guard_statement CASCADE;
