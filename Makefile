@@ -7,9 +7,11 @@ OBJS = product_upsert.o \
 	src/access.o \
 	src/bulk.o \
 	src/call.o \
+	src/checkedsql.o \
 	src/column.o \
 	src/guard.o \
 	src/jsonbwriter.o \
+	src/keycondition.o \
 	src/keyhash.o \
 	src/keyinfo.o \
 	src/keylock.o \

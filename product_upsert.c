@@ -14,6 +14,7 @@
 
 #include "src/bulk.h"
 #include "src/call.h"
+#include "src/checkedsql.h"
 #include "src/compat.h"
 #include "src/guard.h"
 #include "src/keyhash.h"
@@ -80,9 +81,10 @@ _PG_init(void)
 							 "Writes to plain tables without going through SQL statements.",
 							 "It makes no difference but to speed. Meant for tests.",
 							 &direct_store, true,
-							 PGC_USERSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("product_upsert");
 
+	InitCheckedSql();
 	InitTargetCache();
 	InitKeyLocks();
 	InitGuard();

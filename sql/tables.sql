@@ -486,7 +486,7 @@ END $$;
 
 SELECT count(*) BETWEEN 100 AND 128 AS tables_remembered FROM pg_backend_memory_contexts WHERE name = 'product_upsert target';
 -- Nothing else is left of the calls.
-SELECT name FROM pg_backend_memory_contexts WHERE name LIKE 'product_upsert%' AND name NOT IN ('product_upsert target', 'product_upsert targets');
+SELECT name FROM pg_backend_memory_contexts WHERE name LIKE 'product_upsert%' AND name NOT IN ('product_upsert target', 'product_upsert targets', 'product_upsert statement');
 
 -- Relations that are no tables
 CREATE VIEW a_view AS SELECT * FROM plain;

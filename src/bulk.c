@@ -16,7 +16,6 @@
 #include "catalog/pg_type.h"
 #include "commands/progress.h"
 #include "executor/executor.h"
-#include "executor/spi.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
@@ -34,9 +33,9 @@
 #include "access.h"
 #include "bulk.h"
 #include "call.h"
+#include "checkedsql.h"
 #include "keylock.h"
 #include "payload.h"
-#include "statement.h"
 
 /* A column of the source, and what becomes of it. */
 typedef struct SourceColumn
@@ -342,19 +341,13 @@ Destroy(DestReceiver *self pg_attribute_unused())
 static void
 RunQuery(BulkLoad *load)
 {
-	SPIExecuteOptions options = {.dest = &load->receiver};
-	char	   *sql = WriteQuery(load);
-	SPIPlanPtr	plan;
-	int			result;
+	CheckedSql	query = {
+		.text = WriteQuery(load),
+		.relations = list_make1_oid(RelationGetRelid(load->source)),
+	};
 
 	SPI_connect();
-	plan = SPI_prepare(sql, 0, NULL);
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare returned %s for %s", SPI_result_code_string(SPI_result), sql);
-	RequirePlanReads(plan, RelationGetRelid(load->source), RelationGetRelationName(load->source));
-	result = SPI_execute_plan_extended(plan, &options);
-	if (result < 0)
-		elog(ERROR, "SPI_execute_plan_extended returned %s", SPI_result_code_string(result));
+	ExecuteCheckedInto(&query, PrepareChecked(&query, 0, NULL, 0), &load->receiver);
 	SPI_finish();
 }
 

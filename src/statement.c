@@ -19,6 +19,7 @@
 #include "utils/plancache.h"
 #include "utils/syscache.h"
 
+#include "keycondition.h"
 #include "statement.h"
 
 /* Statements kept per table; the least recently used makes room. */
@@ -41,8 +42,7 @@ static void
 FreeStatement(Statement *statement)
 {
 	SPI_freeplan(statement->plan);
-	bms_free(statement->columns);
-	pfree(statement);
+	MemoryContextDelete(statement->context);
 }
 
 static void
@@ -65,22 +65,6 @@ FreeStatementCache(void *arg)
 
 	FreeAll(&cache->statements);
 	FreeAll(&cache->retired);
-}
-
-/*
- * PostgreSQL parses an invalidated statement anew, and renaming schemas takes no
- * lock on the tables in them: a table's name may have become that of another. Raises
- * 55000 if the plan is not about the table that was meant.
- */
-void
-RequirePlanReads(SPIPlanPtr plan, Oid relid, const char *name)
-{
-	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
-
-	if (!list_member_oid(source->relationOids, relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("another table has taken the name of table \"%s\" during the call", name)));
 }
 
 /* Returns a name for the table in statements that cannot be taken for a column's. */
@@ -168,31 +152,41 @@ OpenStatements(Target *target, Relation rel)
 		FreeAll(&target->statements->retired);
 }
 
+/* Returns a copy of the statement in a memory context of its own, for as long as it is kept. */
 static Statement *
-KeepStatement(StatementCache *cache, StatementKind kind, const Bitmapset *columns, const char *sql,
-			  int nparameters, Oid *parameter_types)
+CopyStatement(const Statement *statement)
+{
+	MemoryContext context = AllocSetContextCreate(CacheMemoryContext, "product_upsert statement",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Statement  *copy = palloc0(sizeof(Statement));
+
+	copy->context = context;
+	copy->kind = statement->kind;
+	copy->columns = bms_copy(statement->columns);
+	copy->sql.text = pstrdup(statement->sql.text);
+	copy->sql.relations = list_copy(statement->sql.relations);
+	copy->sql.condition = copyObject(statement->sql.condition);
+	MemoryContextSwitchTo(caller);
+	return copy;
+}
+
+static Statement *
+KeepStatement(StatementCache *cache, const Statement *new, int nparameters, Oid *parameter_types)
 {
 	Statement  *statement;
-	MemoryContext caller;
 	SPIPlanPtr	prepared;
 
-	ereport(DEBUG1, (errmsg_internal("product_upsert prepares: %s", sql)));
+	ereport(DEBUG1, (errmsg_internal("product_upsert prepares: %s", new->sql.text)));
 	/* The values make no difference to the plan, unless they tell which partitions matter. */
-	prepared = SPI_prepare_cursor(sql, nparameters, parameter_types,
-								  cache->target->partitioned ? 0 : CURSOR_OPT_GENERIC_PLAN);
-	if (prepared == NULL)
-		elog(ERROR, "SPI_prepare_cursor returned %s for %s", SPI_result_code_string(SPI_result), sql);
+	prepared = PrepareChecked(&new->sql, nparameters, parameter_types,
+							  cache->target->partitioned ? 0 : CURSOR_OPT_GENERIC_PLAN);
 
 	if (cache->nstatements >= MAX_STATEMENTS && IsOnlyUser(cache))
 		RemoveStatement(cache, dlist_tail_element(Statement, node, &cache->statements));
 
-	caller = MemoryContextSwitchTo(cache->target->context);
-	statement = palloc0(sizeof(Statement));
-	statement->kind = kind;
-	statement->columns = bms_copy(columns);
-	MemoryContextSwitchTo(caller);
-
 	SPI_keepplan(prepared);
+	statement = CopyStatement(new);
 	statement->plan = prepared;
 	dlist_push_head(&cache->statements, &statement->node);
 	cache->nstatements++;
@@ -270,26 +264,6 @@ AppendKeyNull(StringInfo sql, const char *alias, const KeyColumn *key)
 					 quote_identifier(key->column->name));
 }
 
-/* r.brand = $1 AND r.serial IS NOT DISTINCT FROM NULL ..., the parameters starting there */
-static void
-WriteKeyMatch(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns,
-			  int parameter)
-{
-	const Target *target = cache->target;
-
-	for (int i = 0; i < target->nkeys; i++)
-	{
-		const KeyColumn *key = &target->keys[i];
-
-		if (i > 0)
-			appendStringInfoString(sql, " AND ");
-		if (bms_is_member(key->column->attnum, null_columns))
-			AppendKeyNull(sql, cache->alias, key);
-		else
-			AppendKeyMatch(sql, cache->alias, key, psprintf("$%d", parameter++));
-	}
-}
-
 /* If there is an index on the hash of the key: AND product_upsert_hash(r.brand, ...) = hash */
 static void
 AppendHashMatch(StringInfo sql, const Target *target, const char *alias, const char *hash)
@@ -337,40 +311,29 @@ WriteSameKey(const Target *target, const char *alias, char *const *key, uint64 h
 	return sql.data;
 }
 
-/* SELECT r.tableoid, r.ctid, r FROM table r WHERE key; the last parameter is its hash, if that is in an index */
+/* SELECT r.tableoid, r.ctid, r FROM table r */
 static void
-WriteFind(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns, int nparameters)
+WriteFind(StringInfo sql, const StatementCache *cache)
 {
-	appendStringInfo(sql, "SELECT %s.tableoid, %s.ctid, %s FROM %s %s WHERE ",
+	appendStringInfo(sql, "SELECT %s.tableoid, %s.ctid, %s FROM %s %s",
 					 cache->alias, cache->alias, cache->alias, cache->table, cache->alias);
-	WriteKeyMatch(sql, cache, null_columns, 1);
-	AppendHashMatch(sql, cache->target, cache->alias, psprintf("$%d", nparameters));
 }
 
-/*
- * ... WHERE r.ctid = $1 AND r.tableoid = $2 [AND key]
- *
- * That is one row. The key lets PostgreSQL leave out partitions, if it says
- * anything about them.
- */
+/* ... WHERE r.ctid = $1 AND r.tableoid = $2 */
 static void
-WritePlace(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns)
+WritePlace(StringInfo sql, const StatementCache *cache)
 {
 	appendStringInfo(sql, " WHERE %s.ctid OPERATOR(pg_catalog.=) $1"
 					 " AND %s.tableoid OPERATOR(pg_catalog.=) $2",
 					 cache->alias, cache->alias);
-	if (!cache->target->partitioned)
-		return;
-	appendStringInfoString(sql, " AND ");
-	WriteKeyMatch(sql, cache, null_columns, 3);
 }
 
 /* SELECT FROM table r WHERE place [FOR NO KEY UPDATE] */
 static void
-WriteSee(StringInfo sql, const StatementCache *cache, const Bitmapset *null_columns, bool to_update)
+WriteSee(StringInfo sql, const StatementCache *cache, bool to_update)
 {
 	appendStringInfo(sql, "SELECT FROM %s %s", cache->table, cache->alias);
-	WritePlace(sql, cache, null_columns);
+	WritePlace(sql, cache);
 	if (to_update)
 		appendStringInfoString(sql, " FOR NO KEY UPDATE");
 }
@@ -418,7 +381,7 @@ WriteUpdate(StringInfo sql, const StatementCache *cache, const Bitmapset *column
 						 ++parameter);
 		separator = ", ";
 	}
-	WritePlace(sql, cache, bms_intersect(columns, cache->target->key_columns));
+	WritePlace(sql, cache);
 	WriteReturning(sql, cache);
 }
 
@@ -432,11 +395,11 @@ WriteStatement(const StatementCache *cache, StatementKind kind, const Bitmapset 
 	switch (kind)
 	{
 		case FIND:
-			WriteFind(&sql, cache, columns, nparameters);
+			WriteFind(&sql, cache);
 			break;
 		case SEE:
 		case SEE_TO_UPDATE:
-			WriteSee(&sql, cache, columns, kind == SEE_TO_UPDATE);
+			WriteSee(&sql, cache, kind == SEE_TO_UPDATE);
 			break;
 		case INSERT:
 		case INSERT_OR_YIELD:
@@ -450,6 +413,30 @@ WriteStatement(const StatementCache *cache, StatementKind kind, const Bitmapset 
 }
 
 /*
+ * What the text does not say. A place is one row: the key lets PostgreSQL leave out partitions,
+ * if it says anything about them.
+ */
+static Expr *
+StatementCondition(const Target *target, StatementKind kind, const Bitmapset *columns)
+{
+	const Bitmapset *null_columns = bms_intersect(columns, target->key_columns);
+
+	switch (kind)
+	{
+		case FIND:
+			return KeyAndHashCondition(target, null_columns, 1);
+		case SEE:
+		case SEE_TO_UPDATE:
+		case UPDATE:
+			return target->partitioned ? KeyCondition(target, null_columns, 3) : NULL;
+		case INSERT:
+		case INSERT_OR_YIELD:
+			break;
+	}
+	return NULL;
+}
+
+/*
  * Returns the statement of this kind for these columns, prepared, with parameters
  * of these types. The caller is connected to SPI.
  */
@@ -459,10 +446,13 @@ GetStatement(Target *target, StatementKind kind, const Bitmapset *columns,
 {
 	StatementCache *cache = target->statements;
 	Statement  *statement = FetchStatement(cache, kind, columns);
+	Statement	new = {.kind = kind};
 
-	if (statement == NULL)
-		statement = KeepStatement(cache, kind, columns,
-								  WriteStatement(cache, kind, columns, nparameters),
-								  nparameters, parameter_types);
-	return statement;
+	if (statement)
+		return statement;
+	new.columns = unconstify(Bitmapset *, columns);
+	new.sql.text = WriteStatement(cache, kind, columns, nparameters);
+	new.sql.relations = list_make1_oid(target->relid);
+	new.sql.condition = StatementCondition(target, kind, columns);
+	return KeepStatement(cache, &new, nparameters, parameter_types);
 }

@@ -5,8 +5,9 @@
 #ifndef PRODUCT_UPSERT_STATEMENT_H
 #define PRODUCT_UPSERT_STATEMENT_H
 
-#include "executor/spi.h"
 #include "lib/ilist.h"
+
+#include "checkedsql.h"
 #include "target.h"
 
 typedef enum StatementKind
@@ -24,11 +25,12 @@ typedef struct Statement
 	dlist_node	node;
 	StatementKind kind;
 	Bitmapset  *columns;
+	CheckedSql	sql;
 	SPIPlanPtr	plan;
+	MemoryContext context;		/* holds all of it but the plan */
 } Statement;
 
 extern char *WriteSameKey(const Target *target, const char *alias, char *const *key, uint64 hash);
-extern void RequirePlanReads(SPIPlanPtr plan, Oid relid, const char *name);
 extern void OpenStatements(Target *target, Relation rel);
 extern Statement *GetStatement(Target *target, StatementKind kind, const Bitmapset *columns,
 							   int nparameters, Oid *parameter_types);

@@ -124,23 +124,17 @@ static uint64
 Execute(Store *store, StatementKind kind, const Bitmapset *columns, const Parameters *parameters,
 		Snapshot snapshot, int max_rows)
 {
-	const bool	read_only = false;	/* so that it sees what this transaction has written */
-	const bool	fire_triggers = true;
 	MemoryContext caller = CurrentMemoryContext;
 	Statement  *statement = GetStatement(store->target, kind, columns,
 										 parameters->n, parameters->types);
 	int			planner_settings;
-	int			result;
 
 	planner_settings = PreferIndex(statement, store->target);
-	result = SPI_execute_snapshot(statement->plan, parameters->values, parameters->nulls,
-								  snapshot, InvalidSnapshot, read_only, fire_triggers, max_rows);
+	ExecuteChecked(&statement->sql, statement->plan, parameters->values, parameters->nulls,
+				   snapshot, max_rows);
 	if (planner_settings != 0)
 		AtEOXact_GUC(false, planner_settings);
 	MemoryContextSwitchTo(caller);
-	if (result < 0)
-		elog(ERROR, "SPI_execute_snapshot returned %s", SPI_result_code_string(result));
-	RequirePlanReads(statement->plan, store->target->relid, store->target->name);
 	return SPI_processed;
 }
 

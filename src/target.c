@@ -489,6 +489,7 @@ BuildHashIndex(Relation index, Oid hash_function)
 	KeyIndex   *result = MakeKeyIndex(index);
 
 	result->hash_function = hash_function;
+	result->hash = linitial(RelationGetIndexExpressions(index));
 	ScanKeyInit(&result->scan_keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, (Datum) 0);
 	result->nscan_keys = 1;
 	return result;

@@ -1,0 +1,13 @@
+/*
+ * keycondition.h
+ *		The condition of a statement that a row has a certain key.
+ */
+#ifndef PRODUCT_UPSERT_KEYCONDITION_H
+#define PRODUCT_UPSERT_KEYCONDITION_H
+
+#include "target.h"
+
+extern Expr *KeyCondition(const Target *target, const Bitmapset *null_columns, int parameter);
+extern Expr *KeyAndHashCondition(const Target *target, const Bitmapset *null_columns, int parameter);
+
+#endif							/* PRODUCT_UPSERT_KEYCONDITION_H */
