@@ -254,10 +254,15 @@ TranslateKey(const Target *target, TupleTableSlot *slot, const Target *whole)
 	return *row;
 }
 
-/* Returns what is guarded, where that is the row's own table. */
+/*
+ * Returns what is guarded, where that is the row's own table. The statement that writes the row has
+ * locked it, but perhaps for no longer than a cursor: who excludes all writers must meet us as long
+ * as the row may be there.
+ */
 static Guarded
 OwnTable(Relation rel, Target *target, TupleTableSlot *slot)
 {
+	LockTableUntilEnd(RelationGetRelid(rel), RowExclusiveLock);
 	return (Guarded) {
 		.rel = rel,
 		.target = target,

@@ -8,6 +8,13 @@
  * finite and shared by the whole server, so a transaction has a budget of key
  * locks; beyond it, the lock of the table as a whole serves.
  *
+ * All these locks, those on tables too, belong to the current transaction or
+ * subtransaction, as what is written under them does. CurrentResourceOwner may be that of
+ * a cursor, which is released when a later FETCH fails, though the transaction goes on from
+ * a savepoint and what earlier ones wrote is there to stay. So the locks are acquired and
+ * released under CurTransactionResourceOwner. (After an error in between, whoever
+ * handles it sets CurrentResourceOwner, as it must in any case.)
+ *
  * The counters below are of the current transaction and its subtransactions.
  */
 #include "postgres.h"
@@ -23,6 +30,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "access.h"
 #include "compat.h"
@@ -125,6 +133,47 @@ InitKeyLocks(void)
 	RegisterSubXactCallback(EndSubTransaction, NULL);
 }
 
+/* Makes the locks that follow the transaction's own; returns what is to be restored after them. */
+static ResourceOwner
+BecomeTransaction(void)
+{
+	ResourceOwner caller = CurrentResourceOwner;
+
+	CurrentResourceOwner = CurTransactionResourceOwner;
+	return caller;
+}
+
+/* Locks a table until the transaction ends, or is rolled back to a savepoint before this. */
+void
+LockTableUntilEnd(Oid relid, LOCKMODE mode)
+{
+	ResourceOwner caller = BecomeTransaction();
+
+	LockRelationOid(relid, mode);
+	CurrentResourceOwner = caller;
+}
+
+/* The same, unless others have the table: then returns false. */
+static bool
+TryLockTableUntilEnd(Oid relid, LOCKMODE mode)
+{
+	ResourceOwner caller = BecomeTransaction();
+	bool		locked = ConditionalLockRelationOid(relid, mode);
+
+	CurrentResourceOwner = caller;
+	return locked;
+}
+
+/* Undoes LockTableUntilEnd() at the same nesting level. */
+static void
+UnlockTable(Oid relid, LOCKMODE mode)
+{
+	ResourceOwner caller = BecomeTransaction();
+
+	UnlockRelationOid(relid, mode);
+	CurrentResourceOwner = caller;
+}
+
 /*
  * Returns the table that relid is a partition of, also while it is being detached;
  * InvalidOid if there is none, for which get_partition_parent() raises an error.
@@ -205,18 +254,21 @@ LockTargetTable(Oid relid, bool whole_table)
 		if (whole_table && MayLockWholeTable(root))
 			mode = WHOLE_TABLE_LOCK;
 		foreach(cell, path)
-			LockRelationOid(lfirst_oid(cell), lfirst_oid(cell) == root ? mode : RowExclusiveLock);
+			LockTableUntilEnd(lfirst_oid(cell), lfirst_oid(cell) == root ? mode : RowExclusiveLock);
 
 		/* It may have been dropped, attached or detached while we waited. */
 		RequireTable(relid);
 		if (equal(path, PathFromRoot(relid)))
 			return root;
 		foreach(cell, path)
-			UnlockRelationOid(lfirst_oid(cell), lfirst_oid(cell) == root ? mode : RowExclusiveLock);
+			UnlockTable(lfirst_oid(cell), lfirst_oid(cell) == root ? mode : RowExclusiveLock);
 	}
 }
 
-/* Does this transaction exclude every other writer of the table already? */
+/*
+ * Does this transaction exclude every other writer of the table already? Then it does so until
+ * it ends: the lock may have been a cursor's so far.
+ */
 bool
 HoldsWholeTable(Oid root)
 {
@@ -225,8 +277,10 @@ HoldsWholeTable(Oid root)
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, root);
 	for (LOCKMODE mode = WHOLE_TABLE_LOCK; mode <= MaxLockMode; mode++)
 	{
-		if (HoldsLock(&tag, mode))
-			return true;
+		if (!HoldsLock(&tag, mode))
+			continue;
+		LockTableUntilEnd(root, mode);
+		return true;
 	}
 	return false;
 }
@@ -285,11 +339,13 @@ AcquireWithinQueue(const LOCKTAG *tag, Oid root)
 static void
 LockKey(Oid root, uint32 hash)
 {
+	ResourceOwner caller = BecomeTransaction();
 	LOCKTAG		tag;
 
 	SetLockTagKey(&tag, root, hash);
 	if (AcquireWithinQueue(&tag, root) != LOCKACQUIRE_ALREADY_HELD)
 		CountKeyLock();
+	CurrentResourceOwner = caller;
 }
 
 /* How many of the keys does this transaction not hold yet? */
@@ -325,7 +381,7 @@ CompareHashes(const void *a, const void *b)
 static bool
 TryWholeTable(Oid root)
 {
-	return MayLockWholeTable(root) && ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK);
+	return MayLockWholeTable(root) && TryLockTableUntilEnd(root, WHOLE_TABLE_LOCK);
 }
 
 /*
@@ -337,7 +393,7 @@ GetFreeTable(Oid root)
 {
 	if (held.taken_table == root && held.total < held.try_table_at)
 		return false;
-	if (ConditionalLockRelationOid(root, WHOLE_TABLE_LOCK))
+	if (TryLockTableUntilEnd(root, WHOLE_TABLE_LOCK))
 		return true;
 	held.taken_table = root;
 	held.try_table_at = held.total + TABLE_TRY_INTERVAL;
@@ -356,7 +412,7 @@ GetWholeTable(Oid root)
 		return true;
 	if (held.total / MAX_OVERDRAFT < max_key_locks)
 		return false;
-	LockRelationOid(root, WHOLE_TABLE_LOCK);
+	LockTableUntilEnd(root, WHOLE_TABLE_LOCK);
 	return true;
 }
 
@@ -416,10 +472,12 @@ void
 UnlockGuardedKey(Oid root, uint32 hash)
 {
 	const bool	sessionLock = false;
+	ResourceOwner caller = BecomeTransaction();
 	LOCKTAG		tag;
 
 	SetLockTagKey(&tag, root, hash);
 	LockRelease(&tag, ExclusiveLock, sessionLock);
+	CurrentResourceOwner = caller;
 	held.by_level[GetCurrentTransactionNestLevel()]--;
 	held.total--;
 }

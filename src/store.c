@@ -14,6 +14,7 @@
 #include "utils/partcache.h"
 #include "utils/snapmgr.h"
 
+#include "keylock.h"
 #include "store.h"
 
 bool		direct_store = true;
@@ -148,12 +149,14 @@ bool
 LockFoundRow(const Target *target, const Row *row, const Bitmapset *columns,
 			 const TupleTableSlot *found)
 {
-	Relation	rel = table_open(found->tts_tableOid, RowExclusiveLock);
+	Relation	rel;
 	TupleTableSlot *slot;
 	ItemPointerData tid = found->tts_tid;
 	TM_FailureData failure;
 	TM_Result	result;
 
+	LockTableUntilEnd(found->tts_tableOid, RowExclusiveLock);
+	rel = table_open(found->tts_tableOid, NoLock);
 	if (!RELKIND_HAS_TABLE_AM(rel->rd_rel->relkind))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -27,6 +27,7 @@
 #include "utils/snapmgr.h"
 
 #include "keyhash.h"
+#include "keylock.h"
 #include "statement.h"
 #include "store.h"
 
@@ -175,6 +176,18 @@ ReadRow(TupleTableSlot *slot, int n)
 	slot->tts_tid = *(ItemPointer) DatumGetPointer(heap_getattr(tuple, 2, desc, &isnull));
 }
 
+/*
+ * Copies the row that a statement wrote into the slot. A partition that it went to was locked by the
+ * statement, for no longer than a cursor perhaps: nobody may empty or detach it while the row may be there.
+ */
+static void
+ReadStoredRow(const Store *store, TupleTableSlot *stored)
+{
+	ReadRow(stored, 0);
+	if (store->target->partitioned)
+		LockTableUntilEnd(stored->tts_tableOid, RowExclusiveLock);
+}
+
 /* Returns the parameters of a place, with room for more, and the key's NULL columns. */
 static Parameters
 PlaceParameters(const Target *target, const TupleTableSlot *found, Bitmapset **null_columns)
@@ -249,7 +262,7 @@ SpiInsert(Store *store, const Row *row, bool yield_to_unique_index, TupleTableSl
 	inserted = Execute(store, yield_to_unique_index ? INSERT_OR_YIELD : INSERT, row->given,
 					   &parameters, InvalidSnapshot, 0) > 0;
 	if (inserted)
-		ReadRow(stored, 0);
+		ReadStoredRow(store, stored);
 	SPI_freetuptable(SPI_tuptable);
 	if (inserted)
 		return INSERT_DONE;
@@ -275,7 +288,7 @@ SpiUpdate(Store *store, const Row *row, const Bitmapset *columns, TupleTableSlot
 	updated = Execute(store, UPDATE, bms_union(columns, null_columns), &parameters,
 					  InvalidSnapshot, 0) > 0;
 	if (updated)
-		ReadRow(stored, 0);
+		ReadStoredRow(store, stored);
 	SPI_freetuptable(SPI_tuptable);
 
 	/* The row is ours, so only a policy or a trigger can have kept it from being updated. */
