@@ -468,6 +468,9 @@ SELECT try($$ INSERT INTO parent VALUES ('b', '2', 'm') $$);
 SELECT try($$ INSERT INTO child VALUES ('b', '2', 'm') $$);
 SELECT * FROM product_upsert_protect('child');
 SELECT try($$ INSERT INTO child VALUES ('b', '2', 'm') $$);
+-- A unique index of the parent's has none of the children's rows.
+CREATE UNIQUE INDEX ON parent (brand, serial, manufacturer);
+SELECT try($$ INSERT INTO parent VALUES ('b', '1', 'm') $$);
 DROP TABLE temporary, unlogged, parent, child;
 -- Without an index each look reads the whole table, and the session is told once, as by product_upsert.
 CREATE TABLE bare (brand text, serial text, manufacturer text);

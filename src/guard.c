@@ -437,6 +437,33 @@ Check(const Guarded *guarded, Store *store, const TriggerData *event, const Targ
 	ExecDropSingleTupleTableSlot(other);
 }
 
+/* Has the row a NULL in its key? */
+static bool
+HasNullKey(const Target *target, const Row *row)
+{
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		if (row->isnull[target->keys[i].column->attnum - 1])
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Does a unique index see to it that nobody else has the key? The writer of the row has made its
+ * entry there before we are called. Who makes entries while he has the key's lock would have the
+ * one and want the other, and we the other way round. (An index that is valid has the entries of
+ * all rows; one that is being dropped concurrently has those of all writers for whom it was valid.)
+ */
+static bool
+IsEnforcedByIndex(const Guarded *guarded)
+{
+	const Target *target = guarded->target;
+
+	return target->index_enforces_nulls ||
+		(target->index_enforces_key && !HasNullKey(target, &guarded->row));
+}
+
 /*
  * The body of the trigger: raises 23505 if another row has the key of the row that was
  * written.
@@ -462,11 +489,14 @@ Guard(const TriggerData *event)
 
 	guarded = is_partition ? PartitionedTable(rel, target, written) : OwnTable(rel, target, written);
 	WarnOfMissingIndex(guarded.target);
-	/* So that the row can be seen, and what the statement has done besides. */
-	CommandCounterIncrement();
-	store = BorrowStore(guarded.target, guarded.rel);
-	Check(&guarded, store, event, target, written);
-	ReturnStore(store);
+	if (!IsEnforcedByIndex(&guarded))
+	{
+		/* So that the row can be seen, and what the statement has done besides. */
+		CommandCounterIncrement();
+		store = BorrowStore(guarded.target, guarded.rel);
+		Check(&guarded, store, event, target, written);
+		ReturnStore(store);
+	}
 	if (is_partition)
 		table_close(guarded.rel, NoLock);
 }

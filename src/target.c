@@ -611,7 +611,13 @@ BuildIndexes(Target *target, Relation rel)
 		if (IsUniqueOnColumns(target, index))
 		{
 			if (CanArbitrate(target, index))
+			{
 				target->arbiters = lappend_oid(target->arbiters, RelationGetRelid(index));
+				/* Inheritance children have rows of the table that are not in its index. */
+				target->index_enforces_key = target->partitioned || !rel->rd_rel->relhassubclass;
+				target->index_enforces_nulls |= target->index_enforces_key &&
+					index->rd_index->indnullsnotdistinct;
+			}
 			if (!index->rd_index->indimmediate)
 				has_deferrable = true;
 		}
@@ -638,6 +644,7 @@ BuildTarget(Relation rel)
 	target->context = context;
 	target->relid = RelationGetRelid(rel);
 	target->owner = rel->rd_rel->relowner;
+	target->partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 	target->name = pstrdup(RelationGetRelationName(rel));
 	MemoryContextCopyAndSetIdentifier(context, target->name);
 	target->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
@@ -646,7 +653,6 @@ BuildTarget(Relation rel)
 	BuildKey(target, rel, guard);
 	BuildGuarded(target, rel, guard);
 	BuildIndexes(target, rel);
-	target->partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 
 	MemoryContextSwitchTo(caller);
 	return target;

@@ -62,6 +62,8 @@ typedef struct Target
 	bool		looks_up_by_hash;	/* that is a hash index */
 	KeyIndex   *key_index;		/* NULL if there is none */
 	List	   *arbiters;		/* unique indexes on exactly the key: an insert can yield to them */
+	bool		index_enforces_key; /* one of them is in force at once, for keys without NULL */
+	bool		index_enforces_nulls;	/* and for those with NULL, too */
 	bool		partitioned;
 	Oid			guarded;		/* the table or, for a partition, topmost table that a guard guards */
 
