@@ -21,6 +21,7 @@
 #include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
@@ -219,6 +220,27 @@ DismissGuards(ResultRelInfo *result_rel)
 		result_rel->ri_TrigDesc = NULL;
 }
 
+/*
+ * The executor looks up a trigger's function when it first fires it, and keeps that in the memory
+ * context which is current then. BEFORE triggers are fired in that of a row, as they leave garbage
+ * behind: so their functions are looked up now, in the executor state's.
+ */
+static void
+LookUpBeforeTriggers(ResultRelInfo *result_rel)
+{
+	const TriggerDesc *triggers = result_rel->ri_TrigDesc;
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_BEFORE(trigger->tgtype) &&
+			(TRIGGER_FOR_INSERT(trigger->tgtype) || TRIGGER_FOR_UPDATE(trigger->tgtype)) &&
+			trigger->tgenabled != TRIGGER_DISABLED)
+			fmgr_info(trigger->tgfoid, &result_rel->ri_TrigFunctions[i]);
+	}
+}
+
 static void
 BeginWrites(HeapStore *heap)
 {
@@ -232,6 +254,7 @@ BeginWrites(HeapStore *heap)
 	InitResultRelInfo(heap->result_rel, rel, 1, NULL, 0);
 	if (heap->store.target->guarded == RelationGetRelid(rel))
 		DismissGuards(heap->result_rel);
+	LookUpBeforeTriggers(heap->result_rel);
 	heap->estate->es_opened_result_relations = list_make1(heap->result_rel);
 	InitEpq(&heap->epq, heap->estate);
 	heap->defaults = palloc0(RelationGetNumberOfAttributes(rel) * sizeof(ExprState *));
@@ -319,12 +342,21 @@ BeginWrite(HeapStore *heap, const Bitmapset *columns, bool is_update)
 		AfterTriggerBeginQuery();
 }
 
-/* Ends the command: fires its AFTER triggers, and lets what comes next see what it has written. */
+/*
+ * Ends the command: fires its AFTER triggers, and lets what comes next see what it has written. What
+ * the executor keeps of these triggers, and of those of tables that a foreign key's action wrote
+ * to, must last as long as its state.
+ */
 static void
 EndWrite(HeapStore *heap)
 {
 	if (heap->result_rel->ri_TrigDesc)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(heap->estate->es_query_cxt);
+
 		AfterTriggerEndQuery(heap->estate);
+		MemoryContextSwitchTo(caller);
+	}
 	CommandCounterIncrement();
 }
 
