@@ -37,6 +37,9 @@
 #include "keyhash.h"
 #include "store.h"
 
+/* Comparisons of composite values leave something behind in the scan, so it ends after so many searches. */
+#define SEARCHES_PER_SCAN	1000
+
 typedef struct HeapStore
 {
 	Store		store;
@@ -44,7 +47,9 @@ typedef struct HeapStore
 
 	/* for finding */
 	Relation	index;			/* the target's key_index */
-	IndexScanDesc scan;			/* begun with the first search */
+	IndexScanDesc scan;			/* begun with the first search, and anew after many */
+	MemoryContext scan_context;
+	int			nsearches;
 	ScanKeyData *scan_keys;		/* its, with the arguments of the last search */
 	TupleTableSlot *second;		/* for a second row with the same key */
 
@@ -139,13 +144,29 @@ SetScanKeys(HeapStore *heap, const Row *row)
 	}
 }
 
-/* The scan allocates what it keeps when it comes to need it, so it must run in the store's context. */
+/* Lets go of what the scan has allocated. */
+static void
+RenewScan(HeapStore *heap)
+{
+	index_endscan(heap->scan);
+	heap->scan = NULL;
+	if (heap->scan_context == heap->context)
+		heap->scan_context = AllocSetContextCreate(heap->context, "product_upsert scan",
+												   ALLOCSET_SMALL_SIZES);
+	else
+		MemoryContextReset(heap->scan_context);
+}
+
+/* The scan allocates what it keeps when it comes to need it, so it must run in a context of the store's. */
 static void
 BeginScan(HeapStore *heap, Snapshot snapshot)
 {
-	MemoryContext caller = MemoryContextSwitchTo(heap->context);
+	MemoryContext caller;
 	int			nkeys = heap->store.target->key_index->nscan_keys;
 
+	if (++heap->nsearches % SEARCHES_PER_SCAN == 0)
+		RenewScan(heap);
+	caller = MemoryContextSwitchTo(heap->scan_context);
 	if (heap->scan == NULL)
 		heap->scan = BeginIndexScan(heap->store.rel, heap->index, snapshot, nkeys);
 	heap->scan->xs_snapshot = snapshot;
@@ -156,7 +177,7 @@ BeginScan(HeapStore *heap, Snapshot snapshot)
 static bool
 NextRow(HeapStore *heap, TupleTableSlot *slot)
 {
-	MemoryContext caller = MemoryContextSwitchTo(heap->context);
+	MemoryContext caller = MemoryContextSwitchTo(heap->scan_context);
 	bool		found = index_getnext_slot(heap->scan, ForwardScanDirection, slot);
 
 	MemoryContextSwitchTo(caller);
@@ -646,6 +667,7 @@ OpenHeapStore(Target *target, Relation rel)
 	heap->store.rel = rel;
 	heap->store.methods = &heap_methods;
 	heap->context = CurrentMemoryContext;
+	heap->scan_context = CurrentMemoryContext;
 	heap->index = index_open(index->oid, AccessShareLock);
 	heap->scan_keys = palloc(index->nscan_keys * sizeof(ScanKeyData));
 	memcpy(heap->scan_keys, index->scan_keys, index->nscan_keys * sizeof(ScanKeyData));
