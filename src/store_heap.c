@@ -21,6 +21,7 @@
 #include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
@@ -36,6 +37,9 @@
 #include "keyhash.h"
 #include "store.h"
 
+/* Comparisons of composite values leave something behind in the scan, so it ends after so many searches. */
+#define SEARCHES_PER_SCAN	1000
+
 typedef struct HeapStore
 {
 	Store		store;
@@ -43,7 +47,9 @@ typedef struct HeapStore
 
 	/* for finding */
 	Relation	index;			/* the target's key_index */
-	IndexScanDesc scan;			/* begun with the first search */
+	IndexScanDesc scan;			/* begun with the first search, and anew after many */
+	MemoryContext scan_context;
+	int			nsearches;
 	ScanKeyData *scan_keys;		/* its, with the arguments of the last search */
 	TupleTableSlot *second;		/* for a second row with the same key */
 
@@ -138,13 +144,29 @@ SetScanKeys(HeapStore *heap, const Row *row)
 	}
 }
 
-/* The scan allocates what it keeps when it comes to need it, so it must run in the store's context. */
+/* Lets go of what the scan has allocated. */
+static void
+RenewScan(HeapStore *heap)
+{
+	index_endscan(heap->scan);
+	heap->scan = NULL;
+	if (heap->scan_context == heap->context)
+		heap->scan_context = AllocSetContextCreate(heap->context, "product_upsert scan",
+												   ALLOCSET_SMALL_SIZES);
+	else
+		MemoryContextReset(heap->scan_context);
+}
+
+/* The scan allocates what it keeps when it comes to need it, so it must run in a context of the store's. */
 static void
 BeginScan(HeapStore *heap, Snapshot snapshot)
 {
-	MemoryContext caller = MemoryContextSwitchTo(heap->context);
+	MemoryContext caller;
 	int			nkeys = heap->store.target->key_index->nscan_keys;
 
+	if (++heap->nsearches % SEARCHES_PER_SCAN == 0)
+		RenewScan(heap);
+	caller = MemoryContextSwitchTo(heap->scan_context);
 	if (heap->scan == NULL)
 		heap->scan = BeginIndexScan(heap->store.rel, heap->index, snapshot, nkeys);
 	heap->scan->xs_snapshot = snapshot;
@@ -155,7 +177,7 @@ BeginScan(HeapStore *heap, Snapshot snapshot)
 static bool
 NextRow(HeapStore *heap, TupleTableSlot *slot)
 {
-	MemoryContext caller = MemoryContextSwitchTo(heap->context);
+	MemoryContext caller = MemoryContextSwitchTo(heap->scan_context);
 	bool		found = index_getnext_slot(heap->scan, ForwardScanDirection, slot);
 
 	MemoryContextSwitchTo(caller);
@@ -219,6 +241,27 @@ DismissGuards(ResultRelInfo *result_rel)
 		result_rel->ri_TrigDesc = NULL;
 }
 
+/*
+ * The executor looks up a trigger's function when it first fires it, and keeps that in the memory
+ * context which is current then. BEFORE triggers are fired in that of a row, as they leave garbage
+ * behind: so their functions are looked up now, in the executor state's.
+ */
+static void
+LookUpBeforeTriggers(ResultRelInfo *result_rel)
+{
+	const TriggerDesc *triggers = result_rel->ri_TrigDesc;
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_BEFORE(trigger->tgtype) &&
+			(TRIGGER_FOR_INSERT(trigger->tgtype) || TRIGGER_FOR_UPDATE(trigger->tgtype)) &&
+			trigger->tgenabled != TRIGGER_DISABLED)
+			fmgr_info(trigger->tgfoid, &result_rel->ri_TrigFunctions[i]);
+	}
+}
+
 static void
 BeginWrites(HeapStore *heap)
 {
@@ -232,6 +275,7 @@ BeginWrites(HeapStore *heap)
 	InitResultRelInfo(heap->result_rel, rel, 1, NULL, 0);
 	if (heap->store.target->guarded == RelationGetRelid(rel))
 		DismissGuards(heap->result_rel);
+	LookUpBeforeTriggers(heap->result_rel);
 	heap->estate->es_opened_result_relations = list_make1(heap->result_rel);
 	InitEpq(&heap->epq, heap->estate);
 	heap->defaults = palloc0(RelationGetNumberOfAttributes(rel) * sizeof(ExprState *));
@@ -319,12 +363,21 @@ BeginWrite(HeapStore *heap, const Bitmapset *columns, bool is_update)
 		AfterTriggerBeginQuery();
 }
 
-/* Ends the command: fires its AFTER triggers, and lets what comes next see what it has written. */
+/*
+ * Ends the command: fires its AFTER triggers, and lets what comes next see what it has written. What
+ * the executor keeps of these triggers, and of those of tables that a foreign key's action wrote
+ * to, must last as long as its state.
+ */
 static void
 EndWrite(HeapStore *heap)
 {
 	if (heap->result_rel->ri_TrigDesc)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(heap->estate->es_query_cxt);
+
 		AfterTriggerEndQuery(heap->estate);
+		MemoryContextSwitchTo(caller);
+	}
 	CommandCounterIncrement();
 }
 
@@ -614,6 +667,7 @@ OpenHeapStore(Target *target, Relation rel)
 	heap->store.rel = rel;
 	heap->store.methods = &heap_methods;
 	heap->context = CurrentMemoryContext;
+	heap->scan_context = CurrentMemoryContext;
 	heap->index = index_open(index->oid, AccessShareLock);
 	heap->scan_keys = palloc(index->nscan_keys * sizeof(ScanKeyData));
 	memcpy(heap->scan_keys, index->scan_keys, index->nscan_keys * sizeof(ScanKeyData));
