@@ -35,8 +35,15 @@ REGRESS_OPTS = --encoding=UTF8
 ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation --load-extension=product_upsert
 
+# JIT compilation would inline a function's bitcode, and look up in all loaded libraries what that calls.
+override with_llvm = no
+
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(OBJS): $(wildcard src/*.h)
+$(OBJS): $(wildcard src/*.h) Makefile
+
+# PostgreSQL loads libraries so that they share their symbols: another's function of the same name would be
+# called instead of ours, or ours instead of another's. Only product_upsert.c has what PostgreSQL looks up.
+$(filter src/%,$(OBJS)): override CFLAGS += -fvisibility=hidden

@@ -626,6 +626,7 @@ TRUNCATE product;
 REVOKE ALL ON product FROM regress_pu_user;
 GRANT INSERT ON product TO regress_pu_user;
 GRANT SELECT ON key_locks, table_locks TO regress_pu_user;
+-- Nor can he have all others locked out by setting the limit low: it counts no less than by default.
 SET product_upsert.max_key_locks = 3;
 SET ROLE regress_pu_user;
 BEGIN;

@@ -96,6 +96,8 @@ OpenTable(Oid relid, bool whole_table, const char *function, Oid *root)
 	bool		by_name = relid == DEFAULT_TABLE;
 	uint64		messages;
 
+	if (by_name)
+		CheckMayChooseTable();
 	do
 	{
 		messages = SharedInvalidMessageCounter;

@@ -17,6 +17,7 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
+#include "utils/guc_tables.h"
 #include "utils/regproc.h"
 
 #define NEWEST_SUPPORTED_MAJOR	18
@@ -61,6 +62,27 @@ NamespaceAclCheck(Oid namespace_oid, Oid role, AclMode mode)
 	return object_aclcheck(NamespaceRelationId, namespace_oid, role, mode);
 #else
 	return pg_namespace_aclcheck(namespace_oid, role, mode);
+#endif
+}
+
+/* Returns what PostgreSQL knows of a setting. The record stays where it is. */
+static inline const struct config_generic *
+FindSetting(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	const bool	create_placeholder = false;
+	const bool	skip_errors = false;
+
+	return find_option(name, create_placeholder, skip_errors, ERROR);
+#else
+	struct config_generic **settings = get_guc_variables();
+
+	for (int i = 0; i < GetNumConfigOptions(); i++)
+	{
+		if (strcmp(settings[i]->name, name) == 0)
+			return settings[i];
+	}
+	elog(ERROR, "unrecognized setting \"%s\"", name);
 #endif
 }
 

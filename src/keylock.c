@@ -216,17 +216,34 @@ PathFromRoot(Oid relid)
 }
 
 static bool
-WithinBudget(int nkeys)
+WithinBudget(int nkeys, int budget)
 {
 	NoticeTransaction();
-	return nkeys <= max_key_locks - held.total;
+	return nkeys <= budget - held.total;
+}
+
+/*
+ * Where the table is locked by other rights than those of who has set the limit, a low one must not
+ * be a way to get the whole table sooner than by default.
+ */
+static int
+BudgetByOthersRights(void)
+{
+	return Max(max_key_locks, DEFAULT_MAX_KEY_LOCKS);
+}
+
+/* A function may be run as its owner, with settings of its caller's. */
+static int
+CallBudget(void)
+{
+	return InLocalUserIdChange() ? BudgetByOthersRights() : max_key_locks;
 }
 
 /* Is a call for so many keys by itself beyond what a transaction may hold? */
 bool
 IsBeyondBudget(int nkeys)
 {
-	return nkeys > max_key_locks;
+	return nkeys > CallBudget();
 }
 
 /*
@@ -410,7 +427,7 @@ GetWholeTable(Oid root)
 {
 	if (GetFreeTable(root))
 		return true;
-	if (held.total / MAX_OVERDRAFT < max_key_locks)
+	if (held.total / MAX_OVERDRAFT < BudgetByOthersRights())
 		return false;
 	LockTableUntilEnd(root, WHOLE_TABLE_LOCK);
 	return true;
@@ -423,7 +440,8 @@ GetWholeTable(Oid root)
  * budget, the whole table serves as well.
  */
 static void
-LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, bool (*get_whole_table) (Oid root))
+LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, int budget,
+			   bool (*get_whole_table) (Oid root))
 {
 	uint32	   *sorted;
 	int			nsorted;
@@ -436,7 +454,8 @@ LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, bool (*get_whole_table
 	qsort(sorted, nkeys, sizeof(uint32), CompareHashes);
 	nsorted = qunique(sorted, nkeys, sizeof(uint32), CompareHashes);
 
-	if (WithinBudget(nsorted) || WithinBudget(CountNewKeys(root, sorted, nsorted)) ||
+	if (WithinBudget(nsorted, budget) ||
+		WithinBudget(CountNewKeys(root, sorted, nsorted), budget) ||
 		!get_whole_table(root))
 	{
 		for (int i = 0; i < nsorted; i++)
@@ -449,7 +468,7 @@ LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, bool (*get_whole_table
 void
 LockKeys(Oid root, const uint32 *hashes, int nkeys)
 {
-	LockSortedKeys(root, hashes, nkeys, TryWholeTable);
+	LockSortedKeys(root, hashes, nkeys, CallBudget(), TryWholeTable);
 }
 
 /*
@@ -463,7 +482,7 @@ LockGuardedKey(Oid root, uint32 hash)
 
 	NoticeTransaction();
 	total = held.total;
-	LockSortedKeys(root, &hash, 1, GetWholeTable);
+	LockSortedKeys(root, &hash, 1, BudgetByOthersRights(), GetWholeTable);
 	return held.total > total;
 }
 
