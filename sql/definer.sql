@@ -9,6 +9,8 @@ SET search_path = pu_definer, public;
 \pset format unaligned
 \pset tuples_only on
 
+-- Who is no superuser can have a function set what a library has defined only when that is loaded.
+SELECT product_upsert_hash(1) IS NOT NULL;
 CREATE ROLE regress_pu_owner;
 CREATE ROLE regress_pu_caller;
 GRANT USAGE, CREATE ON SCHEMA pu_definer TO regress_pu_owner;
