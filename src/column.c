@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "rewrite/rewriteHandler.h"
@@ -185,6 +186,59 @@ BuildOutput(Column *column)
 	}
 }
 
+/* A change of a domain is a change of those over it, but only the one itself is invalidated. */
+static void
+AddDomains(Column *column, Oid type)
+{
+	while (get_typtype(type) == TYPTYPE_DOMAIN)
+	{
+		HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for type %u", type);
+		column->domain_hashes = lappend_int(column->domain_hashes,
+											GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(type)));
+		type = ((Form_pg_type) GETSTRUCT(tuple))->typbasetype;
+		ReleaseSysCache(tuple);
+	}
+}
+
+/* Adds the domains to which the expression casts. */
+static bool
+AddDomainsOf(Node *node, void *column)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CoerceToDomain))
+		AddDomains(column, ((CoerceToDomain *) node)->resulttype);
+	return expression_tree_walker(node, AddDomainsOf, column);
+}
+
+/* Keeps an expression, or NULL, of the column's, which lasts as long as the column. */
+void
+KeepExpression(Expression *expression, Node *source, Column *column)
+{
+	expression->source = (Expr *) source;
+	expression->context = column->context;
+	(void) AddDomainsOf(source, column);
+}
+
+/* Returns the expression ready to be evaluated. Raises what a function raises that is folded into it. */
+Expr *
+PlanExpression(Expression *expression)
+{
+	MemoryContext caller;
+	Expr	   *planned;
+
+	if (expression->planned)
+		return expression->planned;
+	planned = expression_planner(copyObject(expression->source));
+	caller = MemoryContextSwitchTo(expression->context);
+	expression->planned = copyObject(planned);
+	MemoryContextSwitchTo(caller);
+	return expression->planned;
+}
+
 /* What the planner puts in for a column that an INSERT does not name: NULL is checked, too. */
 static void
 BuildDefault(Column *column, Relation rel, Form_pg_attribute attribute)
@@ -203,8 +257,7 @@ BuildDefault(Column *column, Relation rel, Form_pg_attribute attribute)
 									  type, typmod, column->type, COERCION_IMPLICIT,
 									  COERCE_IMPLICIT_CAST, -1, false);
 	}
-	if (expression)
-		column->default_value = expression_planner((Expr *) expression);
+	KeepExpression(&column->default_value, expression, column);
 }
 
 /* Fills in what there is to know about a column, in the current memory context, which is to keep it. */
@@ -218,8 +271,7 @@ BuildColumn(Column *column, Relation rel, AttrNumber attnum)
 	column->name_length = strlen(column->name);
 	column->type = attribute->atttypid;
 	column->base_type = getBaseType(column->type);
-	if (column->base_type != column->type)
-		column->domain_hash = GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(column->type));
+	AddDomains(column, column->type);
 	column->varies = HoldsComposite(column->type);
 	column->context = CurrentMemoryContext;
 	BuildDefault(column, rel, attribute);
@@ -231,8 +283,8 @@ BuildColumn(Column *column, Relation rel, AttrNumber attnum)
 
 /*
  * Reads the column's field of the object, as jsonb_populate_record() does. A
- * converter keeps what it looked up; where that may go stale between two calls, it
- * starts anew. Its garbage goes away at once.
+ * converter keeps what it looked up; where that may go stale between two calls, or is
+ * in use, it starts anew. Its garbage goes away at once.
  */
 static Datum
 Populate(Column *column, const JsonbValue *object, bool *isnull)
@@ -311,8 +363,7 @@ Convert(Column *column, const JsonbValue *field)
 	}
 
 	text = FieldText(field);
-	value = InputFunctionCall(&column->input_function, text, column->input_parameter,
-							  column->input_typmod);
+	value = InputFunctionCall(input, text, column->input_parameter, column->input_typmod);
 	pfree(text);
 	return value;
 }

@@ -39,6 +39,14 @@ typedef enum OutputMethod
 	OUTPUT_BY_TO_JSONB,			/* to_jsonb() */
 } OutputMethod;
 
+/* An expression from the catalog. Planning it may run functions, so that is left to who evaluates it. */
+typedef struct Expression
+{
+	Expr	   *source;			/* NULL if there is none */
+	Expr	   *planned;		/* NULL until needed */
+	MemoryContext context;		/* holds both */
+} Expression;
+
 typedef struct Column
 {
 	AttrNumber	attnum;
@@ -46,8 +54,8 @@ typedef struct Column
 	int			name_length;
 	Oid			type;
 	Oid			base_type;		/* of a domain; else the type */
-	uint32		domain_hash;	/* by which invalidation tells of a domain; else 0 */
-	Expr	   *default_value;	/* planned, or NULL */
+	List	   *domain_hashes;	/* by which invalidation tells of the domains that it depends on */
+	Expression	default_value;
 
 	InputMethod input;
 	FmgrInfo	input_function;
@@ -64,6 +72,8 @@ typedef struct Column
 	FmgrInfo	output_function;
 } Column;
 
+extern void KeepExpression(Expression *expression, Node *source, Column *column);
+extern Expr *PlanExpression(Expression *expression);
 extern void BuildColumn(Column *column, Relation rel, AttrNumber attnum);
 extern Datum ValueFromField(Column *column, const JsonbValue *object, const JsonbValue *field,
 							bool *isnull);

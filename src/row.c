@@ -174,6 +174,7 @@ GenerateKey(Target *target, Row *row)
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(target->desc, &TTSOpsVirtual);
 	ExprContext *context = CreateStandaloneExprContext();
 
+	MemoryContext caller = CurrentMemoryContext;
 	memcpy(slot->tts_values, row->values, target->desc->natts * sizeof(Datum));
 	memcpy(slot->tts_isnull, row->isnull, target->desc->natts * sizeof(bool));
 	slot->tts_tableOid = target->relid;
@@ -188,9 +189,11 @@ GenerateKey(Target *target, Row *row)
 		Datum		value;
 		bool		isnull;
 
-		if (key->generation == NULL)
+		if (key->generation.source == NULL)
 			continue;
-		value = ExecEvalExprSwitchContext(ExecInitExpr(key->generation, NULL), context, &isnull);
+		MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
+		value = ExecEvalExpr(ExecInitExpr(PlanExpression(&key->generation), NULL), context, &isnull);
+		MemoryContextSwitchTo(caller);
 		if (!isnull)
 			value = datumCopy(value, attribute->attbyval, attribute->attlen);
 		if (bms_is_member(key->column->attnum, row->given))

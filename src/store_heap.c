@@ -429,13 +429,14 @@ RejectReadOnlyColumns(const HeapStore *heap, const Row *row)
 }
 
 static Datum
-EvaluateDefault(HeapStore *heap, const Column *column, bool *isnull)
+EvaluateDefault(HeapStore *heap, Column *column, bool *isnull)
 {
 	ExprState **state = &heap->defaults[column->attnum - 1];
+	Expr	   *default_value = PlanExpression(&column->default_value);
 
-	if (IsA(column->default_value, Const))
+	if (IsA(default_value, Const))
 	{
-		const Const *constant = (const Const *) column->default_value;
+		const Const *constant = (const Const *) default_value;
 
 		*isnull = constant->constisnull;
 		return constant->constvalue;
@@ -444,7 +445,7 @@ EvaluateDefault(HeapStore *heap, const Column *column, bool *isnull)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(heap->estate->es_query_cxt);
 
-		*state = ExecInitExpr(column->default_value, NULL);
+		*state = ExecInitExpr(default_value, NULL);
 		MemoryContextSwitchTo(caller);
 	}
 	return ExecEvalExprSwitchContext(*state, GetPerTupleExprContext(heap->estate), isnull);
@@ -461,12 +462,12 @@ StoreNewRow(HeapStore *heap, const Row *row, TupleTableSlot *slot)
 	memset(slot->tts_isnull, true, target->desc->natts * sizeof(bool));
 	for (int i = 0; i < target->ncolumns; i++)
 	{
-		const Column *column = target->in_order[i];
+		Column	   *column = target->in_order[i];
 		int			index = column->attnum - 1;
 
 		if (bms_is_member(column->attnum, row->given))
 			slot->tts_isnull[index] = row->isnull[index];
-		else if (column->default_value)
+		else if (column->default_value.source)
 			slot->tts_values[index] = EvaluateDefault(heap, column, &slot->tts_isnull[index]);
 	}
 	ExecStoreVirtualTuple(slot);

@@ -96,7 +96,7 @@ HasDomain(const Target *target, uint32 type_hash)
 {
 	for (int i = 0; i < target->ncolumns; i++)
 	{
-		if (target->columns[i].domain_hash == type_hash)
+		if (list_member_int(target->columns[i].domain_hashes, type_hash))
 			return true;
 	}
 	return false;
@@ -279,7 +279,7 @@ BuildGeneration(KeyColumn *key, Relation rel)
 		if (attnum > 0)
 			key->generated_from = bms_add_member(key->generated_from, attnum);
 	}
-	key->generation = expression_planner((Expr *) expression);
+	KeepExpression(&key->generation, expression, key->column);
 }
 
 /* What is not stored is not in the rows that triggers and indexes see. */
@@ -343,7 +343,7 @@ BuildKey(Target *target, Relation rel, const Trigger *guard)
 		KeyColumn  *key = &target->keys[i];
 
 		BuildKeyColumn(key, declared ? guard->tgargs[i] : default_key[i], target, rel);
-		if (key->generation)
+		if (key->generation.source)
 			target->key_fields = bms_add_members(target->key_fields, key->generated_from);
 		else
 			target->key_fields = bms_add_member(target->key_fields, key->column->attnum);
@@ -397,6 +397,24 @@ SharesEquality(const KeyColumn *key, Relation index, int position)
 		op_in_opfamily(key->eq_operator, index->rd_opfamily[position]);
 }
 
+/* Core's function for the predicate would run functions to fold constants. */
+static bool
+IsPartial(Relation index)
+{
+	return !heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+}
+
+/* Returns the expressions that the index has for columns, as they are in the catalog. */
+static List *
+IndexExpressions(Relation index)
+{
+	bool		isnull;
+	Datum		expressions = SysCacheGetAttr(INDEXRELID, index->rd_indextuple,
+											  Anum_pg_index_indexprs, &isnull);
+
+	return isnull ? NIL : (List *) stringToNode(TextDatumGetCString(expressions));
+}
+
 /* Can a search for the key start from this index? */
 static bool
 ServesLookup(const Target *target, Relation index)
@@ -404,7 +422,7 @@ ServesLookup(const Target *target, Relation index)
 	const KeyColumn *key = KeyColumnOfIndex(target, index, 0);
 
 	return index->rd_index->indisvalid &&
-		RelationGetIndexPredicate(index) == NIL &&
+		!IsPartial(index) &&
 		(index->rd_rel->relam == BTREE_AM_OID || index->rd_rel->relam == HASH_AM_OID) &&
 		key != NULL && SharesEquality(key, index, 0);
 }
@@ -430,7 +448,7 @@ LeadingKeyColumns(const Target *target, Relation index)
 static bool
 FindsKey(const Target *target, Relation index)
 {
-	return index->rd_index->indisvalid && RelationGetIndexPredicate(index) == NIL &&
+	return index->rd_index->indisvalid && !IsPartial(index) &&
 		index->rd_rel->relam == BTREE_AM_OID &&
 		bms_equal(LeadingKeyColumns(target, index), target->key_columns);
 }
@@ -444,11 +462,11 @@ HashFunctionOfIndex(const Target *target, Relation index)
 {
 	FuncExpr   *call;
 
-	if (!index->rd_index->indisvalid || RelationGetIndexPredicate(index) != NIL ||
+	if (!index->rd_index->indisvalid || IsPartial(index) ||
 		index->rd_index->indkey.values[0] != InvalidAttrNumber ||
 		index->rd_opfamily[0] != INTEGER_BTREE_FAM_OID)
 		return InvalidOid;
-	call = linitial(RelationGetIndexExpressions(index));
+	call = linitial(IndexExpressions(index));
 	if (!IsA(call, FuncExpr) || list_length(call->args) != target->nkeys ||
 		!HasSymbol(call->funcid, "product_upsert_hash"))
 		return InvalidOid;

@@ -21,7 +21,7 @@ typedef struct KeyColumn
 	Oid			eq_operator;	/* the equality that "the same key" means */
 	FmgrInfo	eq_function;
 	FmgrInfo	hash_function;	/* the extended hash that goes with it */
-	Expr	   *generation;		/* planned generation expression, or NULL */
+	Expression	generation;		/* of a generated column */
 	Bitmapset  *generated_from; /* columns that it reads */
 } KeyColumn;
 
