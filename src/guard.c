@@ -321,21 +321,16 @@ static TransactionId
 FindWriter(const TupleTableSlot *found, bool *gone)
 {
 	Relation	rel = table_open(found->tts_tableOid, AccessShareLock);
+	TupleTableSlot *slot = MakeFoundSlot(rel);
 	ItemPointerData tid = found->tts_tid;
 	TransactionId writer = InvalidTransactionId;
+	SnapshotData dirty;
 
-	*gone = false;
-	if (RELKIND_HAS_TABLE_AM(rel->rd_rel->relkind))
-	{
-		TupleTableSlot *slot = MakeFoundSlot(rel);
-		SnapshotData dirty;
-
-		InitDirtySnapshot(dirty);
-		*gone = !table_tuple_fetch_row_version(rel, &tid, &dirty, slot);
-		if (!*gone)
-			writer = dirty.xmax;
-		ExecDropSingleTupleTableSlot(slot);
-	}
+	InitDirtySnapshot(dirty);
+	*gone = !table_tuple_fetch_row_version(rel, &tid, &dirty, slot);
+	if (!*gone)
+		writer = dirty.xmax;
+	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
 	return writer;
 }

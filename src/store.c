@@ -157,13 +157,6 @@ LockFoundRow(const Target *target, const Row *row, const Bitmapset *columns,
 
 	LockTableUntilEnd(found->tts_tableOid, RowExclusiveLock);
 	rel = table_open(found->tts_tableOid, NoLock);
-	if (!RELKIND_HAS_TABLE_AM(rel->rd_rel->relkind))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot update a row of foreign table \"%s\"",
-						RelationGetRelationName(rel)),
-				 errtable(rel)));
-
 	slot = table_slot_create(rel, NULL);
 	result = table_tuple_lock(rel, &tid, GetActiveSnapshot(), slot, GetCurrentCommandId(false),
 							  UpdateLockMode(rel, target, row, columns, found),

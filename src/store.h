@@ -44,7 +44,7 @@ typedef struct StoreMethods
 	 * Looks for rows that have row's key, as snapshot sees them, and stops at the
 	 * second. Returns their number; they are in *found and *second, which may be NULL.
 	 * It sees rows that row-level security hides from the caller: a single such row is
-	 * error 42501, unless the store was opened to find.
+	 * error 42501, unless the store was opened to find. A row in a foreign table is error 0A000.
 	 */
 	int			(*find) (Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 						 TupleTableSlot *second);

@@ -14,6 +14,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -156,6 +157,15 @@ ExecuteAsOwner(Store *store, StatementKind kind, const Bitmapset *columns,
 	return processed;
 }
 
+/* Returns where the nth row is that a statement returned as (tableoid, ctid, row). */
+static Oid
+TableOfRow(int n)
+{
+	bool		isnull;
+
+	return DatumGetObjectId(heap_getattr(SPI_tuptable->vals[n], 1, SPI_tuptable->tupdesc, &isnull));
+}
+
 /* Copies the nth row that a statement returned as (tableoid, ctid, row) into the slot. */
 static void
 ReadRow(TupleTableSlot *slot, int n)
@@ -172,7 +182,7 @@ ReadRow(TupleTableSlot *slot, int n)
 	ExecForceStoreHeapTuple(&row, slot, false);
 	ExecMaterializeSlot(slot);
 	slot_getallattrs(slot);
-	slot->tts_tableOid = DatumGetObjectId(heap_getattr(tuple, 1, desc, &isnull));
+	slot->tts_tableOid = TableOfRow(n);
 	slot->tts_tid = *(ItemPointer) DatumGetPointer(heap_getattr(tuple, 2, desc, &isnull));
 }
 
@@ -224,6 +234,24 @@ ReportHidden(const Store *store, const char *command)
 			 errtable(store->rel)));
 }
 
+/*
+ * Raises 0A000 if the row is in a foreign table, whose server has let the owner read it. The
+ * caller's own user mapping might not have shown him as much.
+ */
+static void
+RejectForeignRow(Oid relid)
+{
+	Relation	rel;
+
+	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
+		return;
+	rel = table_open(relid, AccessShareLock);
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot upsert a row of foreign table \"%s\"", RelationGetRelationName(rel)),
+			 errtable(rel)));
+}
+
 static int
 SpiFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 		TupleTableSlot *second)
@@ -237,6 +265,8 @@ SpiFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 	if (IsKeyIndexOnHash(target))
 		AddParameter(&parameters, INT8OID, Int64GetDatum((int64) HashKey(target, row)), false);
 	nfound = ExecuteAsOwner(store, FIND, null_columns, &parameters, snapshot, 2);
+	for (int i = 0; i < nfound; i++)
+		RejectForeignRow(TableOfRow(i));
 	if (nfound > 0)
 		ReadRow(found, 0);
 	if (nfound > 1 && second)
