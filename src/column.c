@@ -363,7 +363,7 @@ Convert(Column *column, const JsonbValue *field)
 	}
 
 	text = FieldText(field);
-	value = InputFunctionCall(input, text, column->input_parameter, column->input_typmod);
+	value = InputFunctionCall(&column->input_function, text, column->input_parameter, column->input_typmod);
 	pfree(text);
 	return value;
 }

@@ -21,7 +21,7 @@ typedef enum InsertResult
 	INSERT_DONE,
 	INSERT_SKIPPED,				/* a BEFORE trigger returned NULL */
 	INSERT_KEY_EXISTS,			/* a unique index has the key */
-	INSERT_IN_DOUBT,			/* one of these two */
+	INSERT_IN_DOUBT,			/* it may be one of these two */
 } InsertResult;
 
 typedef enum UpdateResult
@@ -51,7 +51,8 @@ typedef struct StoreMethods
 
 	/*
 	 * Inserts the given values. With yield_to_unique_index, it does not insert, and
-	 * raises no error, if a unique index on the target's key has the key already.
+	 * raises no error, if a unique index on the target's key has the key already, or if
+	 * only an insert that does not yield can tell.
 	 */
 	InsertResult (*insert) (Store *store, const Row *row, bool yield_to_unique_index,
 							TupleTableSlot *stored);

@@ -19,6 +19,7 @@
 #include "access/sysattr.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
@@ -58,6 +59,7 @@ typedef struct HeapStore
 	ResultRelInfo *result_rel;
 	EPQState	epq;			/* required by triggers, but never run: see HeapUpdate() */
 	NamedColumns *named;
+	List	   *arbiters;		/* the indexes that a new row can yield to, as they are opened */
 	ExprState **defaults;		/* by attnum - 1; NULL until needed */
 	bool		updates;		/* the last write was an update, not an insert */
 	Bitmapset  *columns;		/* that it named */
@@ -282,17 +284,40 @@ BeginWrites(HeapStore *heap)
 	MemoryContextSwitchTo(caller);
 }
 
+/*
+ * Notes the indexes that a new row can yield to. What is opened is what will refuse it; the target may be
+ * older than an index that is built or replaced meanwhile.
+ */
+static void
+FindArbiters(HeapStore *heap)
+{
+	ResultRelInfo *result_rel = heap->result_rel;
+
+	heap->arbiters = NIL;
+	for (int i = 0; heap->store.target->yields && i < result_rel->ri_NumIndices; i++)
+	{
+		Relation	index = result_rel->ri_IndexRelationDescs[i];
+		IndexInfo  *info = result_rel->ri_IndexRelationInfo[i];
+
+		if (!info->ii_ReadyForInserts || !CanArbitrate(heap->store.target, index))
+			continue;
+		BuildSpeculativeIndexInfo(index, info);
+		heap->arbiters = lappend_oid(heap->arbiters, RelationGetRelid(index));
+	}
+}
+
 /* Opens the indexes, once there is something to put in: an update on the same page has nothing. */
 static void
 OpenIndexes(HeapStore *heap)
 {
-	const bool	speculative = heap->store.target->arbiters != NIL;
+	const bool	speculative = false;	/* that is for FindArbiters() */
 	MemoryContext caller;
 
 	if (heap->result_rel->ri_NumIndices > 0)
 		return;
 	caller = MemoryContextSwitchTo(heap->estate->es_query_cxt);
 	ExecOpenIndices(heap->result_rel, speculative);
+	FindArbiters(heap);
 	MemoryContextSwitchTo(caller);
 }
 
@@ -486,7 +511,7 @@ InsertTuple(HeapStore *heap, TupleTableSlot *slot)
 static bool
 InsertTupleOrYield(HeapStore *heap, TupleTableSlot *slot, List **recheck)
 {
-	List	   *arbiters = heap->store.target->arbiters;
+	List	   *arbiters = heap->arbiters;
 	uint32		token;
 	bool		conflict;
 
@@ -521,7 +546,7 @@ InsertRow(HeapStore *heap, const Row *row, bool yield_to_unique_index, TupleTabl
 	FinishRow(heap, slot, CMD_INSERT);
 	OpenIndexes(heap);
 	/* A row with the key that a trigger has put in is not what the caller would find instead. */
-	if (!yield_to_unique_index ||
+	if (!yield_to_unique_index || heap->arbiters == NIL ||
 		!SameKey(heap->store.target, row, slot->tts_values, slot->tts_isnull))
 		recheck = InsertTuple(heap, slot);
 	else if (!InsertTupleOrYield(heap, slot, &recheck))

@@ -283,20 +283,23 @@ SpiInsert(Store *store, const Row *row, bool yield_to_unique_index, TupleTableSl
 {
 	Target	   *target = store->target;
 	Parameters	parameters = MakeParameters(target->ncolumns);
+	bool		or_yield = yield_to_unique_index && target->arbiters != NIL;
 	int			attnum = -1;
 	bool		inserted;
 
+	if (yield_to_unique_index && HasUnfinishedArbiter(target, store->rel))
+		return INSERT_IN_DOUBT;
 	while ((attnum = bms_next_member(row->given, attnum)) >= 0)
 		AddColumnParameter(&parameters, target, attnum, row->values, row->isnull);
 
-	inserted = Execute(store, yield_to_unique_index ? INSERT_OR_YIELD : INSERT, row->given,
+	inserted = Execute(store, or_yield ? INSERT_OR_YIELD : INSERT, row->given,
 					   &parameters, InvalidSnapshot, 0) > 0;
 	if (inserted)
 		ReadStoredRow(store, stored);
 	SPI_freetuptable(SPI_tuptable);
 	if (inserted)
 		return INSERT_DONE;
-	return yield_to_unique_index ? INSERT_IN_DOUBT : INSERT_SKIPPED;
+	return or_yield ? INSERT_IN_DOUBT : INSERT_SKIPPED;
 }
 
 static UpdateResult

@@ -444,13 +444,20 @@ LeadingKeyColumns(const Target *target, Relation index)
 	return columns;
 }
 
+/* Has the index all rows, ordered by the whole key, once it is valid? */
+static bool
+HasKeyInFront(const Target *target, Relation index)
+{
+	return !IsPartial(index) &&
+		index->rd_rel->relam == BTREE_AM_OID &&
+		bms_equal(LeadingKeyColumns(target, index), target->key_columns);
+}
+
 /* Can an index scan look up the whole key? */
 static bool
 FindsKey(const Target *target, Relation index)
 {
-	return index->rd_index->indisvalid && !IsPartial(index) &&
-		index->rd_rel->relam == BTREE_AM_OID &&
-		bms_equal(LeadingKeyColumns(target, index), target->key_columns);
+	return index->rd_index->indisvalid && HasKeyInFront(target, index);
 }
 
 /*
@@ -507,7 +514,7 @@ BuildHashIndex(Relation index, Oid hash_function)
 	KeyIndex   *result = MakeKeyIndex(index);
 
 	result->hash_function = hash_function;
-	result->hash = linitial(RelationGetIndexExpressions(index));
+	result->hash = linitial(IndexExpressions(index));
 	ScanKeyInit(&result->scan_keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, (Datum) 0);
 	result->nscan_keys = 1;
 	return result;
@@ -557,11 +564,25 @@ IsUniqueOnColumns(const Target *target, Relation index)
 	return index->rd_index->indisunique && bms_equal(covered, target->key_columns);
 }
 
-/* Has it the same idea of equality, and is it in force at once? Then an insert can yield to it. */
-static bool
+/*
+ * Can an insert yield to it? That is so if it is unique on exactly the key, with the same idea of equality,
+ * and tells at once.
+ */
+bool
 CanArbitrate(const Target *target, Relation index)
 {
-	return index->rd_index->indimmediate && FindsKey(target, index);
+	return index->rd_index->indimmediate && IsUniqueOnColumns(target, index) &&
+		HasKeyInFront(target, index);
+}
+
+/*
+ * Does it refuse rows, although ON CONFLICT does not take it for an arbiter? So it is while it is built,
+ * replaced or dropped CONCURRENTLY.
+ */
+static bool
+IsUnfinished(const Target *target, Relation index)
+{
+	return index->rd_index->indisready && !index->rd_index->indisvalid && CanArbitrate(target, index);
 }
 
 /* ON CONFLICT does not go with rules that rewrite the write. */
@@ -628,7 +649,7 @@ BuildIndexes(Target *target, Relation rel)
 		}
 		if (IsUniqueOnColumns(target, index))
 		{
-			if (CanArbitrate(target, index))
+			if (index->rd_index->indisvalid && CanArbitrate(target, index))
 			{
 				target->arbiters = lappend_oid(target->arbiters, RelationGetRelid(index));
 				/* Inheritance children have rows of the table that are not in its index. */
@@ -636,13 +657,15 @@ BuildIndexes(Target *target, Relation rel)
 				target->index_enforces_nulls |= target->index_enforces_key &&
 					index->rd_index->indnullsnotdistinct;
 			}
+			target->unfinished |= IsUnfinished(target, index);
 			if (!index->rd_index->indimmediate)
 				has_deferrable = true;
 		}
 		index_close(index, AccessShareLock);
 	}
 	/* ON CONFLICT does not take deferrable constraints, even beside another. */
-	if (has_deferrable || HasWriteRules(rel))
+	target->yields = !has_deferrable && !HasWriteRules(rel);
+	if (!target->yields)
 		target->arbiters = NIL;
 	if (target->key_index)
 		target->lookup_index = target->key_index->oid;
@@ -782,6 +805,36 @@ AcquireTarget(Relation rel)
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, release);
 	entry->target->users++;
 	return entry->target;
+}
+
+/* The same as target->unfinished, by what the relation's indexes are now. */
+static bool
+LooksUnfinished(const Target *target, Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+	bool		unfinished = false;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		unfinished |= IsUnfinished(target, index);
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return unfinished;
+}
+
+/* Is one of the relation's indexes unfinished? That may have changed while we waited for a key. */
+bool
+HasUnfinishedArbiter(const Target *target, Relation rel)
+{
+	const CachedTarget *entry = hash_search(targets, &target->relid, HASH_FIND, NULL);
+
+	if (entry && entry->target == target && entry->valid)
+		return target->unfinished;
+	return LooksUnfinished(target, rel);
 }
 
 /* Says so, once a session, if each look for a key reads the whole table. */

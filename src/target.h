@@ -61,7 +61,9 @@ typedef struct Target
 	Oid			lookup_index;	/* one from which a search for the key can start, or InvalidOid */
 	bool		looks_up_by_hash;	/* that is a hash index */
 	KeyIndex   *key_index;		/* NULL if there is none */
-	List	   *arbiters;		/* unique indexes on exactly the key: an insert can yield to them */
+	bool		yields;			/* an insert can yield to unique indexes on exactly the key */
+	List	   *arbiters;		/* those that ON CONFLICT takes */
+	bool		unfinished;		/* there is one that refuses rows, and ON CONFLICT does not take */
 	bool		index_enforces_key; /* one of them is in force at once, for keys without NULL */
 	bool		index_enforces_nulls;	/* and for those with NULL, too */
 	bool		partitioned;
@@ -81,6 +83,8 @@ extern void RequireTable(Oid relid);
 extern void RejectInsteadRules(Relation rel);
 extern Target *AcquireTarget(Relation rel);
 extern bool IsKeyIndexOnHash(const Target *target);
+extern bool CanArbitrate(const Target *target, Relation index);
+extern bool HasUnfinishedArbiter(const Target *target, Relation rel);
 extern void WarnOfMissingIndex(const Target *target);
 extern int	CompareNames(const char *name1, int length1, const char *name2, int length2);
 extern Column *FindColumn(const Target *target, const char *name, int length);

@@ -264,7 +264,7 @@ static bool
 Create(Upserter *upserter, const Row *row, bool *in_doubt, ErrorData **refusal, Outcome *outcome)
 {
 	Store	   *store = upserter->store;
-	bool		yield_to_unique_index = store->target->arbiters != NIL;
+	bool		yield_to_unique_index = store->target->yields;
 	CommandId	before = GetCurrentCommandId(false);
 	InsertResult result;
 
