@@ -61,14 +61,14 @@ SELECT d.key, d.copies, (SELECT jsonb_agg(r ->> 'table' ORDER BY r ->> 'table') 
 -- The key that is declared, and equality as its types have it: which spelling is told is left open.
 CREATE TABLE spelled (id int PRIMARY KEY, number numeric, code citext, brand text);
 INSERT INTO spelled VALUES (1, 1.0, 'A', 'x'), (2, 1.00, 'a', 'y'), (3, 1, 'b', 'z'), (4, NULL, 'A', 'z'), (5, 2, 'A', 'x');
-SELECT * FROM product_upsert_protect('spelled', 'number', 'code');
+SELECT * FROM product_upsert_protect('spelled', '{number,code}');
 SELECT (d.key ->> 'number')::numeric = 1, lower(d.key ->> 'code'), d.copies, d.rows FROM duplicates('spelled') AS d;
-SELECT * FROM product_upsert_protect('spelled', 'brand');
+SELECT * FROM product_upsert_protect('spelled', '{brand}');
 SELECT * FROM duplicates('spelled');
-SELECT * FROM product_upsert_protect('spelled', 'id');
+SELECT * FROM product_upsert_protect('spelled', '{id}');
 SELECT * FROM duplicates('spelled');
 -- They agree with what a call takes for one key, and what keeps it from writing.
-SELECT * FROM product_upsert_protect('spelled', 'number', 'code');
+SELECT * FROM product_upsert_protect('spelled', '{number,code}');
 SELECT product_upsert('spelled', '{"number": 1, "code": "A"}');
 \echo :SQLSTATE
 SELECT product_upsert('spelled', '{"number": 1.000, "code": "B"}') -> 'product' -> 'id';

@@ -17,7 +17,7 @@
 #include "statement.h"
 
 /* Opens a table to look at it; it stays locked against changes until the transaction ends. */
-static Relation
+Relation
 OpenToLook(Oid relid)
 {
 	RequireTable(relid);
