@@ -124,8 +124,8 @@ AppendIdentityObject(StringInfo sql, const List *identity)
 	ListCell   *cell;
 
 	if (identity == NIL)
-		appendStringInfoString(sql, "pg_catalog.jsonb_build_object("
-							   "'table', (r.f OPERATOR(pg_catalog.->>) 'f1')::pg_catalog.oid::pg_catalog.regclass, "
+		appendStringInfoString(sql, "pg_catalog.jsonb_build_object('table', "
+							   "(r.f OPERATOR(pg_catalog.->>) 'f1')::pg_catalog.oid::pg_catalog.regclass, "
 							   "'ctid', r.f OPERATOR(pg_catalog.->) 'f2')");
 	else if (list_length(identity) == 1)
 		appendStringInfoString(sql, "r.f OPERATOR(pg_catalog.->) 'f1'");

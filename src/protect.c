@@ -143,8 +143,9 @@ HasArguments(const Trigger *trigger, const List *arguments)
 static bool
 GuardsAllRows(const Trigger *trigger)
 {
-	return trigger->tgtype == (TRIGGER_TYPE_ROW | TRIGGER_TYPE_AFTER | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE) &&
-		trigger->tgnattr == 0 && trigger->tgqual == NULL;
+	const int16 wanted = TRIGGER_TYPE_ROW | TRIGGER_TYPE_AFTER | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE;
+
+	return trigger->tgtype == wanted && trigger->tgnattr == 0 && trigger->tgqual == NULL;
 }
 
 /* Sorts the triggers of a copy, which the cache may replace its own by meanwhile. */
