@@ -9,13 +9,17 @@ OBJS = product_upsert.o \
 	src/call.o \
 	src/checkedsql.o \
 	src/column.o \
+	src/ddl.o \
+	src/duplicates.o \
 	src/guard.o \
+	src/identity.o \
 	src/jsonbwriter.o \
 	src/keycondition.o \
 	src/keyhash.o \
 	src/keyinfo.o \
 	src/keylock.o \
 	src/payload.o \
+	src/protect.o \
 	src/result.o \
 	src/row.o \
 	src/statement.o \

@@ -73,167 +73,21 @@ CREATE FUNCTION product_upsert_lock_key(target regclass, key text[]) RETURNS voi
 COMMENT ON FUNCTION product_upsert_lock_key(regclass, text[]) IS
 	'for product_upsert_merge: take the lock on the key whose values these are texts of, until the transaction ends';
 
--- A partition's guard comes and goes with that of the partitioned table.
-CREATE FUNCTION product_upsert_check_unprotected_above(target regclass) RETURNS void
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF EXISTS (SELECT FROM pg_trigger t
-				WHERE t.tgrelid = target AND t.tgfoid = '@extschema@.product_upsert_guard'::regproc AND t.tgparentid <> 0) THEN
-		RAISE EXCEPTION USING ERRCODE = 'wrong_object_type',
-			MESSAGE = format('table "%s" is protected as a partition', target),
-			HINT = 'Protect or unprotect the table that it is a partition of.';
-	END IF;
-END
-$$;
-
-COMMENT ON FUNCTION product_upsert_check_unprotected_above(regclass) IS
-	'for product_upsert_protect: raise an error if a table is protected as a partition of another';
-
--- A guard with the same arguments is replaced by that of the partitioned table, or does no harm beside it.
-CREATE FUNCTION product_upsert_check_partitions(target regclass, arguments bytea) RETURNS void
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	other record;
-BEGIN
-	IF EXISTS (SELECT FROM pg_partition_tree(target) p JOIN pg_class c ON c.oid = p.relid WHERE c.relkind = 'f') THEN
-		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
-			MESSAGE = format('cannot protect table "%s"', target),
-			DETAIL = 'It has a partition that is a foreign table.';
-	END IF;
-	SELECT t.tgrelid::regclass AS relation, t.tgname INTO other
-	  FROM pg_partition_tree(target) p
-		   JOIN pg_trigger t ON t.tgrelid = p.relid
-	 WHERE p.relid <> target AND t.tgfoid = '@extschema@.product_upsert_guard'::regproc AND t.tgparentid = 0
-	   AND t.tgargs <> arguments
-	 ORDER BY p.relid::text, t.tgname
-	 LIMIT 1;
-	IF FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_object_definition',
-			MESSAGE = format('cannot protect table "%s"', target),
-			DETAIL = format('Its partition "%s" is protected with another key.', other.relation),
-			HINT = format('Unprotect the partition, or drop its trigger "%s".', other.tgname);
-	END IF;
-END
-$$;
-
-COMMENT ON FUNCTION product_upsert_check_partitions(regclass, bytea) IS
-	'for product_upsert_protect: raise an error if a partition keeps the table from being protected with a key';
-
--- Creates the guard and, if none fits, an index by which a whole key is found. What is there already
--- stays as it is: with nothing to do, no writer is kept waiting.
-CREATE FUNCTION product_upsert_protect(target regclass,
-									   VARIADIC key name[] DEFAULT '{brand,serial,manufacturer}',
+-- Names in what it says are qualified, and row-level security does not hide what it counts.
+CREATE FUNCTION product_upsert_protect(target regclass, key name[] DEFAULT '{brand,serial,manufacturer}',
 									   OUT lookup_index regclass, OUT duplicate_keys bigint)
-	LANGUAGE plpgsql
+	AS 'MODULE_PATHNAME', 'product_upsert_protect'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
-	SET row_security = off
-AS $$
-DECLARE
-	missing name;
-	columns text;
-	arguments bytea;
-	other record;
-	guard name;
-	is_same boolean := false;
-	is_off boolean := false;
-BEGIN
-	IF target IS NULL OR key IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
-			MESSAGE = CASE WHEN target IS NULL THEN 'target' ELSE 'key' END || ' must not be null';
-	END IF;
-	IF cardinality(key) NOT BETWEEN 1 AND 32 OR array_position(key, NULL) IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a key has 1 to 32 columns';
-	END IF;
-	IF (SELECT count(DISTINCT k) FROM unnest(key) AS k) < cardinality(key) THEN
-		RAISE EXCEPTION USING ERRCODE = 'duplicate_column', MESSAGE = 'a column is in the key more than once';
-	END IF;
-	SELECT k INTO missing
-	  FROM unnest(key) WITH ORDINALITY AS u (k, n)
-	 WHERE NOT EXISTS (SELECT FROM pg_attribute a
-						WHERE a.attrelid = target AND a.attname = k AND a.attnum > 0 AND NOT a.attisdropped)
-	 ORDER BY n
-	 LIMIT 1;
-	IF FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'undefined_column',
-			MESSAGE = format('key column "%s" of relation "%s" does not exist', missing, target);
-	END IF;
-
-	-- In pg_trigger, a zero byte ends each argument.
-	SELECT string_agg(convert_to(k, getdatabaseencoding()) || decode('00', 'hex'), '' ORDER BY n) INTO arguments
-	  FROM unnest(key) WITH ORDINALITY AS u (k, n);
-	PERFORM @extschema@.product_upsert_check_partitions(target, arguments);
-
-	-- Counted before anything is locked, as it may take a while.
-	SELECT string_agg(format('t.%I', k), ', ' ORDER BY n) INTO columns
-	  FROM unnest(key) WITH ORDINALITY AS u (k, n);
-	EXECUTE format('SELECT count(*) FROM (SELECT FROM %s t GROUP BY %s HAVING count(*) > 1) AS d', target, columns)
-	   INTO duplicate_keys;
-
-	-- What there is of guards: one that does what ours would do can stay. In pg_trigger, 21 stands for a row's
-	-- trigger after insert or update.
-	PERFORM @extschema@.product_upsert_check_unprotected_above(target);
-	FOR other IN
-		SELECT t.tgname, t.tgconstraint <> 0 AS is_constraint, t.tgenabled IN ('D', 'R') AS is_off,
-			   t.tgargs = arguments AND t.tgtype = 21 AND t.tgattr = '' AND t.tgqual IS NULL AS is_same
-		  FROM pg_trigger t
-		 WHERE t.tgrelid = target AND t.tgfoid = '@extschema@.product_upsert_guard'::regproc
-		 ORDER BY 4 DESC, t.tgname
-	LOOP
-		IF guard IS NULL AND (other.is_same OR NOT other.is_constraint) THEN
-			guard := other.tgname;
-			is_same := other.is_same;
-			is_off := other.is_off;
-		ELSE
-			EXECUTE format('DROP TRIGGER %I ON %s', other.tgname, target);
-		END IF;
-	END LOOP;
-	IF NOT is_same THEN
-		EXECUTE format('CREATE OR REPLACE TRIGGER %I AFTER INSERT OR UPDATE ON %s'
-					   ' FOR EACH ROW EXECUTE FUNCTION @extschema@.product_upsert_guard(%s)',
-					   coalesce(guard, 'product_upsert_guard'), target,
-					   (SELECT string_agg(quote_literal(k), ', ' ORDER BY n)
-						  FROM unnest(key) WITH ORDINALITY AS u (k, n)));
-	END IF;
-	IF is_off THEN
-		EXECUTE format('ALTER TABLE %s ENABLE TRIGGER %I', target, guard);
-	END IF;
-
-	lookup_index := @extschema@.product_upsert_lookup_index(target);
-	IF lookup_index IS NULL THEN
-		SELECT string_agg(format('%I', k), ', ' ORDER BY n) INTO columns
-		  FROM unnest(key) WITH ORDINALITY AS u (k, n);
-		EXECUTE format('CREATE INDEX ON %s (@extschema@.product_upsert_hash(%s))', target, columns);
-		lookup_index := @extschema@.product_upsert_lookup_index(target);
-	END IF;
-END
-$$;
+	SET row_security = off;
 
 COMMENT ON FUNCTION product_upsert_protect(regclass, name[]) IS
 	'declare a table''s key, and keep every writer from duplicating it';
 
 CREATE FUNCTION product_upsert_unprotect(target regclass) RETURNS void
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	guard name;
-BEGIN
-	IF target IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'target must not be null';
-	END IF;
-	PERFORM @extschema@.product_upsert_check_unprotected_above(target);
-	FOR guard IN
-		SELECT t.tgname FROM pg_trigger t
-		 WHERE t.tgrelid = target AND t.tgfoid = '@extschema@.product_upsert_guard'::regproc
-	LOOP
-		EXECUTE format('DROP TRIGGER %I ON %s', guard, target);
-	END LOOP;
-END
-$$;
+	AS 'MODULE_PATHNAME', 'product_upsert_unprotect'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION product_upsert_unprotect(regclass) IS
 	'drop what product_upsert_protect created, except for the index';
@@ -263,30 +117,10 @@ COMMENT ON FUNCTION product_upsert_identity(regclass) IS
 
 CREATE FUNCTION product_upsert_duplicates(target regclass)
 	RETURNS TABLE (key jsonb, copies bigint, rows jsonb)
-	LANGUAGE plpgsql
+	AS 'MODULE_PATHNAME', 'product_upsert_duplicates'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
-	SET row_security = off
-AS $$
-DECLARE
-	key_columns name[] := @extschema@.product_upsert_key(target);
-	identity name[] := @extschema@.product_upsert_identity(target);
-	row_name text;
-	row_order text;
-BEGIN
-	SELECT CASE count(*) WHEN 0 THEN 'jsonb_build_object(''table'', t.tableoid::regclass, ''ctid'', t.ctid)'
-						 WHEN 1 THEN format('to_jsonb(t.%I)', identity[1])
-						 ELSE format('jsonb_build_object(%s)', string_agg(format('%L, t.%I', c, c), ', ' ORDER BY n)) END,
-		   coalesce(string_agg(format('t.%I', c), ', ' ORDER BY n), 't.tableoid, t.ctid')
-	  INTO row_name, row_order
-	  FROM unnest(identity) WITH ORDINALITY AS u (c, n);
-	RETURN QUERY EXECUTE (
-		SELECT format('SELECT jsonb_build_object(%s), count(*), jsonb_agg(%s ORDER BY %s)'
-					  '  FROM %s t GROUP BY %s HAVING count(*) > 1',
-					  string_agg(format('%L, t.%I', k, k), ', ' ORDER BY n), row_name, row_order, target,
-					  string_agg(format('t.%I', k), ', ' ORDER BY n))
-		  FROM unnest(key_columns) WITH ORDINALITY AS u (k, n));
-END
-$$;
+	SET row_security = off;
 
 COMMENT ON FUNCTION product_upsert_duplicates(regclass) IS
 	'keys that more than one row of a table has, and what identifies those rows, oldest first';

@@ -16,11 +16,13 @@
 #include "src/call.h"
 #include "src/checkedsql.h"
 #include "src/compat.h"
+#include "src/duplicates.h"
 #include "src/guard.h"
 #include "src/keyhash.h"
 #include "src/keyinfo.h"
 #include "src/keylock.h"
 #include "src/payload.h"
+#include "src/protect.h"
 #include "src/result.h"
 #include "src/target.h"
 #include "src/store.h"
@@ -34,6 +36,9 @@ PG_FUNCTION_INFO_V1(product_upsert_target);
 PG_FUNCTION_INFO_V1(product_upsert_from);
 PG_FUNCTION_INFO_V1(product_upsert_lock);
 PG_FUNCTION_INFO_V1(product_upsert_guard);
+PG_FUNCTION_INFO_V1(product_upsert_protect);
+PG_FUNCTION_INFO_V1(product_upsert_unprotect);
+PG_FUNCTION_INFO_V1(product_upsert_duplicates);
 PG_FUNCTION_INFO_V1(product_upsert_hash);
 PG_FUNCTION_INFO_V1(product_upsert_key);
 PG_FUNCTION_INFO_V1(product_upsert_lookup_index);
@@ -183,6 +188,54 @@ product_upsert_guard(PG_FUNCTION_ARGS)
 				 errmsg("product_upsert_guard() must be called as a trigger AFTER INSERT OR UPDATE, for each row")));
 	Guard(event);
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * product_upsert_protect(target regclass, key name[], OUT lookup_index regclass, OUT duplicate_keys bigint)
+ */
+Datum
+product_upsert_protect(PG_FUNCTION_ARGS)
+{
+	Oid			target = GetRelation(fcinfo, 0, "target");
+	int64		duplicate_keys;
+	Oid			index;
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false};
+
+	if (PG_ARGISNULL(1))
+		RejectNull("key");
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	index = ProtectTable(target, PG_GETARG_ARRAYTYPE_P(1), fcinfo->flinfo->fn_oid, &duplicate_keys);
+	values[0] = ObjectIdGetDatum(index);
+	nulls[0] = !OidIsValid(index);
+	values[1] = Int64GetDatum(duplicate_keys);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/*
+ * product_upsert_unprotect(target regclass) returns void
+ */
+Datum
+product_upsert_unprotect(PG_FUNCTION_ARGS)
+{
+	UnprotectTable(GetRelation(fcinfo, 0, "target"));
+	PG_RETURN_VOID();
+}
+
+/*
+ * product_upsert_duplicates(target regclass) returns table (key jsonb, copies bigint, rows jsonb)
+ */
+Datum
+product_upsert_duplicates(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Oid			target = GetRelation(fcinfo, 0, "target");
+
+	InitMaterializedSRF(fcinfo, 0);
+	ListDuplicates(target, result->setResult, result->econtext->ecxt_per_query_memory);
+	return (Datum) 0;
 }
 
 /*

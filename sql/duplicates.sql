@@ -61,17 +61,66 @@ SELECT d.key, d.copies, (SELECT jsonb_agg(r ->> 'table' ORDER BY r ->> 'table') 
 -- The key that is declared, and equality as its types have it: which spelling is told is left open.
 CREATE TABLE spelled (id int PRIMARY KEY, number numeric, code citext, brand text);
 INSERT INTO spelled VALUES (1, 1.0, 'A', 'x'), (2, 1.00, 'a', 'y'), (3, 1, 'b', 'z'), (4, NULL, 'A', 'z'), (5, 2, 'A', 'x');
-SELECT * FROM product_upsert_protect('spelled', 'number', 'code');
+SELECT * FROM product_upsert_protect('spelled', '{number,code}');
 SELECT (d.key ->> 'number')::numeric = 1, lower(d.key ->> 'code'), d.copies, d.rows FROM duplicates('spelled') AS d;
-SELECT * FROM product_upsert_protect('spelled', 'brand');
+SELECT * FROM product_upsert_protect('spelled', '{brand}');
 SELECT * FROM duplicates('spelled');
-SELECT * FROM product_upsert_protect('spelled', 'id');
+SELECT * FROM product_upsert_protect('spelled', '{id}');
 SELECT * FROM duplicates('spelled');
 -- They agree with what a call takes for one key, and what keeps it from writing.
-SELECT * FROM product_upsert_protect('spelled', 'number', 'code');
+SELECT * FROM product_upsert_protect('spelled', '{number,code}');
 SELECT product_upsert('spelled', '{"number": 1, "code": "A"}');
 \echo :SQLSTATE
 SELECT product_upsert('spelled', '{"number": 1.000, "code": "B"}') -> 'product' -> 'id';
+
+-- Types that can be hashed and not ordered, alone and beside others
+CREATE TABLE hashed (id int PRIMARY KEY, transaction xid, command cid, acl aclitem, name text);
+INSERT INTO hashed SELECT id, transaction, command, acl, name
+  FROM (VALUES (3, xid '7', cid '1', 'SELECT', 'x'), (1, '7', '1', 'SELECT', 'x'), (2, '7', '2', NULL, 'x'),
+			   (4, '8', '2', NULL, 'y'), (6, NULL, '3', 'INSERT', 'z'), (5, NULL, '3', 'INSERT', 'z')) AS v (id, transaction, command, privilege, name)
+	   CROSS JOIN LATERAL (SELECT makeaclitem('pg_monitor'::regrole, 'pg_monitor'::regrole, privilege, false)) AS a (acl);
+-- duplicates_of(key): how many there are, and which
+CREATE FUNCTION duplicates_of(VARIADIC key name[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	number bigint;
+BEGIN
+	SELECT duplicate_keys INTO number FROM product_upsert_protect('hashed', key);
+	RETURN QUERY SELECT format('%s: %s', key, number);
+	RETURN QUERY SELECT d::text FROM duplicates('hashed') AS d;
+END $$;
+SELECT duplicates_of('transaction');
+SELECT duplicates_of('command');
+SELECT duplicates_of('acl');
+SELECT duplicates_of('name', 'transaction');
+SELECT duplicates_of('acl', 'command', 'transaction', 'name');
+SELECT product_upsert('hashed', '{"acl": null, "command": "2", "transaction": "8", "name": "y"}') ->> 'action';
+-- However the groups are made: sorted, where that can be, or hashed, also with too little memory for all of them
+CREATE TABLE grouped (id int PRIMARY KEY, brand numeric, serial text, manufacturer xid);
+INSERT INTO grouped SELECT n, n / 2, 's', NULL FROM generate_series(1, 20001) AS n;
+CREATE FUNCTION digest() RETURNS text LANGUAGE sql AS $$
+	SELECT concat_ws(' ', count(*), sum(copies), md5(string_agg(rows::text, ',' ORDER BY rows::text COLLATE "C"))) FROM product_upsert_duplicates('grouped')
+$$;
+SELECT digest() AS digest \gset
+SELECT split_part(:'digest', ' ', 1), split_part(:'digest', ' ', 2);
+SET work_mem = '64kB';
+SELECT digest() = :'digest';
+ALTER TABLE grouped ALTER manufacturer TYPE text;
+SET enable_hashagg = off;
+SELECT digest() = :'digest';
+RESET enable_hashagg;
+RESET work_mem;
+
+-- What identifies rows is compared as its types have it, whatever these are; it is an object if it has several columns.
+CREATE TABLE identified (path text[], at numrange, number numeric, code citext, brand text, PRIMARY KEY (path, at, number, code));
+INSERT INTO identified VALUES ('{b}', '[1,2)', 10, 'x', 'a'), ('{a,c}', '[1,2)', 9, 'x', 'a'), ('{a,c}', '[1,2)', 10, 'B', 'a'), ('{a,c}', '[1,2)', 10, 'a', 'a'), ('{}', '[,)', 1, 'x', 'a');
+SELECT * FROM product_upsert_protect('identified', '{brand}');
+SELECT jsonb_array_elements(rows) FROM duplicates('identified');
+-- A unique index that gives its columns an order of its own does, too.
+CREATE TABLE patterned (name text NOT NULL, brand text);
+CREATE UNIQUE INDEX ON patterned (name text_pattern_ops);
+INSERT INTO patterned VALUES ('b', 'x'), ('a', 'x'), ('c', 'x');
+SELECT * FROM product_upsert_protect('patterned', '{brand}');
+SELECT rows FROM duplicates('patterned');
 
 -- Without a key, or with a NULL
 CREATE TABLE keyless (id int);

@@ -395,7 +395,7 @@ SELECT try($$ INSERT INTO product VALUES ('b', '2', 'm') $$);
 -- Also arguments that are the other's beginning, in another order, or by default
 CREATE TRIGGER two AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION product_upsert_guard();
 SELECT try($$ SELECT product_upsert_key('product') $$);
-SELECT key.lookup_index FROM product_upsert_protect('product', 'brand', 'serial') AS key;
+SELECT key.lookup_index FROM product_upsert_protect('product', '{brand,serial}') AS key;
 SELECT tgname, tgargs FROM pg_trigger WHERE tgrelid = 'product'::regclass;
 SELECT try($$ INSERT INTO product VALUES ('c', '2', 'm') $$);
 
@@ -427,7 +427,7 @@ DROP TABLE product;
 
 -- A column of the key goes, is renamed, or changes its type: no row can be written until the key is declared anew.
 CREATE TABLE product (brand text, serial text, manufacturer text, price int);
-SELECT * FROM product_upsert_protect('product', 'brand', 'serial');
+SELECT * FROM product_upsert_protect('product', '{brand,serial}');
 INSERT INTO product VALUES ('b', '1', 'm', 1);
 ALTER TABLE product RENAME serial TO number;
 SELECT try($$ INSERT INTO product VALUES ('b', '2', 'm', 1) $$);

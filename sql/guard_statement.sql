@@ -24,7 +24,7 @@ END $$;
 CREATE TABLE product (serial text, note text);
 CREATE TABLE item (number int, note text);
 CREATE INDEX ON item (number);
-SELECT product_upsert_protect('product', 'serial'), product_upsert_protect('item', 'number');
+SELECT product_upsert_protect('product', '{serial}'), product_upsert_protect('item', '{number}');
 INSERT INTO product VALUES ('1'), ('2');
 INSERT INTO item VALUES (1), (2);
 
@@ -89,7 +89,7 @@ SELECT string_agg(number::text, ' ' ORDER BY number) FROM item;
 
 -- A key's equality that writes to another protected table, while the guard looks for the key.
 CREATE TABLE noise (number int);
-SELECT product_upsert_protect('noise', 'number');
+SELECT product_upsert_protect('noise', '{number}');
 CREATE TYPE loud;
 SET client_min_messages = error;
 CREATE FUNCTION read(cstring) RETURNS loud LANGUAGE internal IMMUTABLE STRICT AS 'int4in';
@@ -107,7 +107,7 @@ CREATE OPERATOR = (LEFTARG = loud, RIGHTARG = loud, FUNCTION = same, HASHES);
 CREATE OPERATOR CLASS all_alike DEFAULT FOR TYPE loud USING hash AS
 	OPERATOR 1 =, FUNCTION 1 hash(loud), FUNCTION 2 (loud, loud) hash(loud, bigint);
 CREATE TABLE strange (number loud);
-SELECT product_upsert_protect('strange', 'number');
+SELECT product_upsert_protect('strange', '{number}');
 SELECT try($$ INSERT INTO strange VALUES ('1'), ('2'), ('3') $$);
 SELECT try($$ INSERT INTO strange VALUES ('4'), ('2'), ('5') $$);
 SELECT try($$ INSERT INTO strange VALUES ('4'), ('5') $$);

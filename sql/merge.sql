@@ -132,18 +132,18 @@ DROP TABLE rows_of_null;
 CREATE COLLATION ignore_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 CREATE TABLE typed (id int PRIMARY KEY, num numeric, ci citext, icu text COLLATE ignore_case, name text,
 					lowered text GENERATED ALWAYS AS (lower(name)) STORED, note text);
-SELECT duplicate_keys FROM product_upsert_protect('typed', 'num');
+SELECT duplicate_keys FROM product_upsert_protect('typed', '{num}');
 INSERT INTO typed VALUES (1, 1.0), (2, 2.00);
 ALTER TABLE typed DISABLE TRIGGER product_upsert_guard;
 INSERT INTO typed (id, num, note) VALUES (3, 1.00, 'n');
 SELECT * FROM product_upsert_merge('typed');
 TRUNCATE typed;
-SELECT duplicate_keys FROM product_upsert_protect('typed', 'ci', 'icu');
+SELECT duplicate_keys FROM product_upsert_protect('typed', '{ci,icu}');
 ALTER TABLE typed DISABLE TRIGGER product_upsert_guard;
 INSERT INTO typed (id, ci, icu) VALUES (1, 'Abc', 'äB'), (2, 'aBC', 'ÄB'), (3, 'abc', NULL), (4, 'ABC', NULL), (5, 'abc', 'ab');
 SELECT key, kept -> 'id', removed FROM product_upsert_merge('typed') ORDER BY kept -> 'id';
 TRUNCATE typed;
-SELECT duplicate_keys FROM product_upsert_protect('typed', 'lowered');
+SELECT duplicate_keys FROM product_upsert_protect('typed', '{lowered}');
 ALTER TABLE typed DISABLE TRIGGER product_upsert_guard;
 INSERT INTO typed (id, name) VALUES (1, 'A'), (2, 'a'), (3, 'B'), (4, NULL), (5, NULL);
 SELECT key, kept -> 'id', kept -> 'name', filled FROM product_upsert_merge('typed') ORDER BY kept -> 'id';
@@ -517,7 +517,7 @@ SELECT id, note FROM pu_merge.kept ORDER BY id;
 -- Keys whose text depends on settings
 CREATE TABLE pu_merge.exact (id int PRIMARY KEY, real float8, at timestamptz, during interval);
 INSERT INTO pu_merge.exact SELECT i, 0.1::float8 + 0.2::float8, '2026-01-02 03:04:05.678901+00', '1 mon -2 days 03:04:05' FROM generate_series(1, 2) AS i;
-SELECT duplicate_keys FROM public.product_upsert_protect('pu_merge.exact', 'real', 'at', 'during');
+SELECT duplicate_keys FROM public.product_upsert_protect('pu_merge.exact', '{real,at,during}');
 BEGIN;
 SET LOCAL extra_float_digits = -3;
 SET LOCAL datestyle = 'SQL, DMY';
@@ -528,7 +528,7 @@ ROLLBACK;
 -- What the key is generated from is not filled in.
 CREATE TABLE pu_merge.source (id int PRIMARY KEY, a text, b text, ab text GENERATED ALWAYS AS (coalesce(a, '') || coalesce(b, '')) STORED);
 INSERT INTO pu_merge.source VALUES (1, 'x', NULL), (2, NULL, 'x');
-SELECT duplicate_keys FROM public.product_upsert_protect('pu_merge.source', 'ab');
+SELECT duplicate_keys FROM public.product_upsert_protect('pu_merge.source', '{ab}');
 SELECT kept, filled FROM public.product_upsert_merge('pu_merge.source');
 -- Columns of different collations in a foreign key
 CREATE TABLE pu_merge.code (code text COLLATE "C" PRIMARY KEY, brand text, serial text, manufacturer text);
@@ -589,7 +589,7 @@ SELECT * FROM merge('treeless');
 DROP TABLE treeless;
 -- One whose references are part of the key: rows that reference one of their duplicates in it have another key then.
 CREATE TABLE branches (id int PRIMARY KEY, parent int REFERENCES branches, name text);
-SELECT duplicate_keys FROM product_upsert_protect('branches', 'parent', 'name');
+SELECT duplicate_keys FROM product_upsert_protect('branches', '{parent,name}');
 ALTER TABLE branches DISABLE TRIGGER product_upsert_guard;
 INSERT INTO branches VALUES (1, 2, 'x'), (2, 2, 'x');
 SELECT * FROM product_upsert_merge('branches');
@@ -711,7 +711,7 @@ CREATE TABLE t (t int PRIMARY KEY, k text, r text, o text, c text, g text, n tex
 	removed text, filled text, ctids text, stored text, duplicate text, "references_moved" text, u text, a text, f text, x text, target text,
 	tables text, identity text, c1 text, "%I ""quoted"" 'twice'" text, "select" text, "t.*" text, "Ünï" text);
 CREATE TABLE c (c int REFERENCES t ON DELETE CASCADE, k int REFERENCES t, r int, o int, n int, "Select" int REFERENCES t);
-SELECT duplicate_keys FROM product_upsert_protect('t', 'k', 'r', 'key', 'select', '%I "quoted" ''twice''');
+SELECT duplicate_keys FROM product_upsert_protect('t', ARRAY['k', 'r', 'key', 'select', '%I "quoted" ''twice''']);
 ALTER TABLE t DISABLE TRIGGER product_upsert_guard;
 INSERT INTO t (t, k, r, key, "select", "%I ""quoted"" 'twice'") SELECT i, 'k', 'r', 'key', NULL, 'q' FROM generate_series(1, 3) AS i;
 UPDATE t SET o = 'o', c = 'c', g = 'g', n = 'n', p = 'p', s = 's', d = 'd', gone = 'gone', kept = 'kept', removed = 'removed', filled = 'filled',

@@ -50,7 +50,7 @@ SELECT product_upsert_key('product'), product_upsert_lookup_index('product');
 SELECT xmin, oid FROM pg_trigger WHERE tgrelid = 'product'::regclass \gset trigger_
 BEGIN;
 SELECT * FROM product_upsert_protect('product');
-SELECT * FROM product_upsert_protect('product', 'brand', 'serial', 'manufacturer');
+SELECT * FROM product_upsert_protect('product', '{brand,serial,manufacturer}');
 SELECT table_locks('product');
 COMMIT;
 SELECT xmin = :'trigger_xmin'::xid, oid = :trigger_oid FROM pg_trigger WHERE tgrelid = 'product'::regclass;
@@ -62,14 +62,14 @@ SELECT * FROM product_upsert_protect('product');
 SELECT * FROM product_upsert_protect('product');
 -- Another key in one call: the same trigger, and an index if none serves. The old index stays.
 SELECT xmin, oid FROM pg_trigger WHERE tgrelid = 'product'::regclass \gset trigger_
-SELECT * FROM product_upsert_protect('product', 'serial', 'brand');
+SELECT * FROM product_upsert_protect('product', '{serial,brand}');
 SELECT guards('product');
 SELECT indexes('product');
 SELECT product_upsert_key('product'), product_upsert_lookup_index('product');
 SELECT oid = :trigger_oid, count(*) OVER () FROM pg_trigger WHERE tgrelid = 'product'::regclass;
-SELECT * FROM product_upsert_protect('product', VARIADIC '{manufacturer,serial,brand}');
+SELECT * FROM product_upsert_protect('product', '{manufacturer,serial,brand}');
 SELECT product_upsert_key('product'), product_upsert_lookup_index('product');
-SELECT * FROM product_upsert_protect('product', 'serial');
+SELECT * FROM product_upsert_protect('product', '{serial}');
 SELECT try($$ INSERT INTO product (brand, serial) VALUES ('x', '3') $$);
 SELECT try($$ SELECT product_upsert('{"serial": "4", "brand": "first"}') ->> 'action' $$);
 SELECT try($$ SELECT product_upsert('{"serial": "4", "brand": "second"}') ->> 'action' $$);
@@ -77,7 +77,7 @@ SELECT try($$ SELECT product_upsert('{"brand": "second"}') ->> 'action' $$);
 SELECT try($$ SELECT product_upsert('{"serial": "3", "brand": "second"}') ->> 'action' $$);
 -- Undone: all of it, also in the session that did it.
 BEGIN;
-SELECT lookup_index FROM product_upsert_protect('product', 'id');
+SELECT lookup_index FROM product_upsert_protect('product', '{id}');
 SELECT product_upsert_key('product');
 ROLLBACK;
 SELECT product_upsert_key('product'), product_upsert_lookup_index('product');
@@ -162,14 +162,14 @@ DROP TABLE product;
 -- A value that is too long for a btree
 CREATE TABLE product (brand text, "Serial no" text, price int);
 INSERT INTO product SELECT 'b', string_agg(md5(n::text), '') FROM generate_series(1, 1000) AS n;
-SELECT * FROM product_upsert_protect('product', 'Serial no', 'brand');
+SELECT * FROM product_upsert_protect('product', ARRAY['Serial no', 'brand']);
 SELECT indexes('product');
 SELECT try($$ INSERT INTO product SELECT brand, "Serial no" FROM product $$) LIKE '23505 | %';
 SELECT product_upsert(to_jsonb(p) || '{"price": 1}') ->> 'action' FROM product p;
 DROP TABLE product;
 -- A type that can be hashed and not ordered
 CREATE TABLE product (owner xid, number int);
-SELECT * FROM product_upsert_protect('product', 'owner', 'number');
+SELECT * FROM product_upsert_protect('product', '{owner,number}');
 INSERT INTO product VALUES ('1', 1);
 SELECT try($$ INSERT INTO product VALUES ('1', 1) $$);
 DROP TABLE product;
@@ -186,7 +186,7 @@ BEGIN
 		EXECUTE definition;
 	END LOOP;
 	before := ARRAY(SELECT oid FROM pg_trigger WHERE tgrelid = 'guarded'::regclass);
-	PERFORM product_upsert_protect('guarded', 'brand', 'serial');
+	PERFORM product_upsert_protect('guarded', '{brand,serial}');
 	RETURN QUERY SELECT guards('guarded');
 	RETURN QUERY SELECT concat('of ', cardinality(before), ' stay ', count(*)) FROM pg_trigger WHERE oid = ANY (before) AND tgrelid = 'guarded'::regclass;
 	IF NOT try('INSERT INTO guarded VALUES (''a'', ''1''), (''a'', ''1'')') LIKE '23505 |%' THEN
@@ -225,7 +225,7 @@ SELECT becomes('CREATE CONSTRAINT TRIGGER a AFTER INSERT OR UPDATE ON guarded ' 
 CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TABLE guarded (brand text, serial text);
 CREATE TRIGGER product_upsert AFTER INSERT ON guarded FOR EACH ROW EXECUTE FUNCTION nothing();
-SELECT lookup_index FROM product_upsert_protect('guarded', 'brand');
+SELECT lookup_index FROM product_upsert_protect('guarded', '{brand}');
 SELECT tgname FROM pg_trigger WHERE tgrelid = 'guarded'::regclass ORDER BY 1;
 SELECT product_upsert_unprotect('guarded');
 SELECT tgname FROM pg_trigger WHERE tgrelid = 'guarded'::regclass ORDER BY 1;
@@ -234,11 +234,11 @@ DROP TABLE guarded;
 -- Names of all kinds, of the table and of the columns
 CREATE SCHEMA "Pu ""protect""";
 CREATE TABLE "Pu ""protect"""."The 'table'" ("a""b" text, "c'd" text, "e\f" text, "g,h" text, "Käse" text, "SELECT" text, "%I %s" text, " " text, "$1" text, t text, k text);
-SELECT * FROM product_upsert_protect('"Pu ""protect"""."The ''table''"', 'a"b', 'c''d', 'e\f', 'g,h', 'Käse', 'SELECT', '%I %s', ' ', '$1', 't', 'k');
+SELECT * FROM product_upsert_protect('"Pu ""protect"""."The ''table''"', ARRAY['a"b', 'c''d', 'e\f', 'g,h', 'Käse', 'SELECT', '%I %s', ' ', '$1', 't', 'k']);
 SELECT guards('"Pu ""protect"""."The ''table''"');
 SELECT product_upsert_key('"Pu ""protect"""."The ''table''"');
 SELECT xmin FROM pg_trigger WHERE tgrelid = '"Pu ""protect"""."The ''table''"'::regclass \gset trigger_
-SELECT * FROM product_upsert_protect('"Pu ""protect"""."The ''table''"', 'a"b', 'c''d', 'e\f', 'g,h', 'Käse', 'SELECT', '%I %s', ' ', '$1', 't', 'k');
+SELECT * FROM product_upsert_protect('"Pu ""protect"""."The ''table''"', ARRAY['a"b', 'c''d', 'e\f', 'g,h', 'Käse', 'SELECT', '%I %s', ' ', '$1', 't', 'k']);
 SELECT xmin = :'trigger_xmin'::xid FROM pg_trigger WHERE tgrelid = '"Pu ""protect"""."The ''table''"'::regclass;
 INSERT INTO "Pu ""protect"""."The 'table'" VALUES ('1', '2', '3', '4', '5', '6', '7', '8', '9', '10', NULL);
 SELECT try($$ INSERT INTO "Pu ""protect"""."The 'table'" SELECT * FROM "Pu ""protect"""."The 'table'" $$);
@@ -257,26 +257,26 @@ DROP SCHEMA "Pu ""protect""" CASCADE;
 SELECT format('CREATE TABLE wide (%s)', string_agg(format('c%s int', n), ', ' ORDER BY n)) FROM generate_series(1, 40) AS n \gexec
 SELECT array_agg('c' || n ORDER BY n) AS columns FROM generate_series(1, 32) AS n \gset
 SELECT array_agg('c' || n ORDER BY n) AS too_many FROM generate_series(1, 33) AS n \gset
-SELECT * FROM product_upsert_protect('wide', 'c40');
-SELECT lookup_index IS NOT NULL, duplicate_keys FROM product_upsert_protect('wide', VARIADIC :'columns');
+SELECT * FROM product_upsert_protect('wide', '{c40}');
+SELECT lookup_index IS NOT NULL, duplicate_keys FROM product_upsert_protect('wide', :'columns');
 SELECT cardinality(product_upsert_key('wide'));
 INSERT INTO wide (c1, c32) VALUES (1, 1), (1, 2), (2, 1);
 SELECT left(try($$ INSERT INTO wide (c1, c32) VALUES (1, 1) $$), 5);
 \set VERBOSITY sqlstate
-SELECT product_upsert_protect('wide', VARIADIC :'too_many');
+SELECT product_upsert_protect('wide', :'too_many');
 \set VERBOSITY default
-SELECT try($$ SELECT product_upsert_protect('wide', VARIADIC '{}') $$);
-SELECT try($$ SELECT product_upsert_protect('wide', VARIADIC '{{c1,c2},{c3,c4}}') $$);
-SELECT try($$ SELECT product_upsert_protect('wide', 'c1', 'c2', 'c1') $$);
-SELECT try($$ SELECT product_upsert_protect('wide', 'c1', 'c41') $$);
-SELECT try($$ SELECT product_upsert_protect('wide', 'C1') $$);
-SELECT try($$ SELECT product_upsert_protect('wide', 'ctid') $$);
+SELECT try($$ SELECT product_upsert_protect('wide', '{}') $$);
+SELECT try($$ SELECT product_upsert_protect('wide', '{{c1,c2},{c3,c4}}') $$);
+SELECT try($$ SELECT product_upsert_protect('wide', '{c1,c2,c1}') $$);
+SELECT try($$ SELECT product_upsert_protect('wide', '{c1,c41}') $$);
+SELECT try($$ SELECT product_upsert_protect('wide', '{C1}') $$);
+SELECT try($$ SELECT product_upsert_protect('wide', '{ctid}') $$);
 SELECT try($$ SELECT product_upsert_protect('wide') $$);
 ALTER TABLE wide DROP c39;
-SELECT try($$ SELECT product_upsert_protect('wide', '........pg.dropped.39........') $$);
+SELECT try($$ SELECT product_upsert_protect('wide', '{........pg.dropped.39........}') $$);
+SELECT try($$ SELECT product_upsert_protect('wide', '{NULL}') $$);
+SELECT try($$ SELECT product_upsert_protect('wide', ARRAY['c1', NULL]) $$);
 SELECT try($$ SELECT product_upsert_protect('wide', NULL) $$);
-SELECT try($$ SELECT product_upsert_protect('wide', 'c1', NULL) $$);
-SELECT try($$ SELECT product_upsert_protect('wide', VARIADIC NULL) $$);
 SELECT try($$ SELECT product_upsert_protect(NULL) $$);
 SELECT try($$ SELECT product_upsert_unprotect(NULL) $$);
 SELECT try($$ SELECT product_upsert_key(NULL) $$);
@@ -287,8 +287,8 @@ SELECT cardinality(product_upsert_key('wide'));
 DROP TABLE wide;
 -- Columns that cannot be in a key, and relations that cannot have one
 CREATE TABLE product (place point, document json, brand text, serial text, manufacturer text);
-SELECT try($$ SELECT product_upsert_protect('product', 'brand', 'place') $$);
-SELECT try($$ SELECT product_upsert_protect('product', 'document') $$);
+SELECT try($$ SELECT product_upsert_protect('product', '{brand,place}') $$);
+SELECT try($$ SELECT product_upsert_protect('product', '{document}') $$);
 SELECT guards('product');
 CREATE VIEW view AS SELECT brand, serial, manufacturer FROM product;
 CREATE MATERIALIZED VIEW materialized AS SELECT brand, serial, manufacturer FROM product;
@@ -311,13 +311,13 @@ CREATE TABLE parted_eu_a PARTITION OF parted_eu FOR VALUES IN ('a');
 CREATE TABLE parted_us (region text, serial text, brand text);
 ALTER TABLE parted ATTACH PARTITION parted_us FOR VALUES IN ('us');
 INSERT INTO parted VALUES ('a', '1', 'eu'), ('a', '1', 'us'), ('a', '2', 'us');
-SELECT * FROM product_upsert_protect('parted', 'brand', 'serial');
+SELECT * FROM product_upsert_protect('parted', '{brand,serial}');
 SELECT relid, product_upsert_key(relid), product_upsert_lookup_index(relid), guards(relid) FROM pg_partition_tree('parted');
-SELECT try($$ SELECT product_upsert_protect('parted_us', 'serial') $$);
-SELECT try($$ SELECT product_upsert_protect('parted_eu_a', 'brand', 'serial') $$);
+SELECT try($$ SELECT product_upsert_protect('parted_us', '{serial}') $$);
+SELECT try($$ SELECT product_upsert_protect('parted_eu_a', '{brand,serial}') $$);
 SELECT try($$ SELECT product_upsert_unprotect('parted_eu') $$);
 -- Another key for all of them; then for none
-SELECT * FROM product_upsert_protect('parted', 'serial');
+SELECT * FROM product_upsert_protect('parted', '{serial}');
 SELECT relid, product_upsert_key(relid) FROM pg_partition_tree('parted');
 SELECT try($$ INSERT INTO parted_us VALUES ('us', '1', 'b') $$);
 CREATE TABLE parted_asia PARTITION OF parted FOR VALUES IN ('asia');
@@ -325,36 +325,36 @@ SELECT product_upsert_key('parted_asia');
 SELECT product_upsert_unprotect('parted');
 SELECT relid, guards(relid) FROM pg_partition_tree('parted');
 -- A partition that was protected by itself before its table is
-SELECT lookup_index FROM product_upsert_protect('parted_us', 'serial');
-SELECT * FROM product_upsert_protect('parted', 'serial');
+SELECT lookup_index FROM product_upsert_protect('parted_us', '{serial}');
+SELECT * FROM product_upsert_protect('parted', '{serial}');
 SELECT relid, guards(relid) FROM pg_partition_tree('parted');
 SELECT try($$ SELECT product_upsert_unprotect('parted_us') $$);
 -- With another key, nothing is done until it is not any more; whatever the trigger is called, and at whatever depth.
 SELECT product_upsert_unprotect('parted');
-SELECT lookup_index FROM product_upsert_protect('parted_us', 'brand');
-SELECT product_upsert_protect('parted', 'serial');
+SELECT lookup_index FROM product_upsert_protect('parted_us', '{brand}');
+SELECT product_upsert_protect('parted', '{serial}');
 \echo :SQLSTATE
 SELECT relid, guards(relid) FROM pg_partition_tree('parted');
 SELECT product_upsert_key('parted_us');
 SELECT product_upsert_unprotect('parted_us');
 CREATE TRIGGER mine AFTER INSERT OR UPDATE ON parted_eu_a FOR EACH ROW EXECUTE FUNCTION product_upsert_guard(brand);
-SELECT try($$ SELECT product_upsert_protect('parted', 'serial') $$);
+SELECT try($$ SELECT product_upsert_protect('parted', '{serial}') $$);
 SELECT guards('parted');
 DROP TRIGGER mine ON parted_eu_a;
-SELECT * FROM product_upsert_protect('parted', 'serial');
+SELECT * FROM product_upsert_protect('parted', '{serial}');
 -- The partitions' own copies are no obstacle to another key, but a trigger beside them is.
-SELECT duplicate_keys FROM product_upsert_protect('parted', 'brand', 'serial');
+SELECT duplicate_keys FROM product_upsert_protect('parted', '{brand,serial}');
 CREATE TRIGGER mine AFTER INSERT OR UPDATE ON parted_us FOR EACH ROW EXECUTE FUNCTION product_upsert_guard(brand, serial);
-SELECT try($$ SELECT product_upsert_protect('parted', 'brand', 'serial') $$);
-SELECT try($$ SELECT product_upsert_protect('parted', 'brand') $$);
+SELECT try($$ SELECT product_upsert_protect('parted', '{brand,serial}') $$);
+SELECT try($$ SELECT product_upsert_protect('parted', '{brand}') $$);
 DROP TABLE parted;
 
 -- Foreign tables cannot be protected, nor can a table that has one as a partition.
 CREATE TABLE parted (brand text, serial text, region text) PARTITION BY LIST (region);
 CREATE SERVER pu_protect_server FOREIGN DATA WRAPPER file_fdw;
 CREATE FOREIGN TABLE parted_away PARTITION OF parted FOR VALUES IN ('away') SERVER pu_protect_server OPTIONS (filename '/nowhere');
-SELECT try($$ SELECT product_upsert_protect('parted', 'brand') $$);
-SELECT try($$ SELECT product_upsert_protect('parted_away', 'brand') $$);
+SELECT try($$ SELECT product_upsert_protect('parted', '{brand}') $$);
+SELECT try($$ SELECT product_upsert_protect('parted_away', '{brand}') $$);
 SELECT guards('parted');
 DROP TABLE parted;
 DROP SERVER pu_protect_server;
@@ -380,7 +380,7 @@ SELECT * FROM product_upsert_protect('product');
 SET ROLE regress_pu_user;
 -- With nothing to do, nothing is asked for but to read the table.
 SELECT * FROM product_upsert_protect('product');
-SELECT try($$ SELECT product_upsert_protect('product', 'serial') $$);
+SELECT try($$ SELECT product_upsert_protect('product', '{serial}') $$);
 SELECT try($$ SELECT product_upsert_unprotect('product') $$);
 SELECT product_upsert_key('product'), product_upsert_lookup_index('product');
 RESET ROLE;
@@ -418,7 +418,7 @@ CREATE TABLE product (brand text, serial text, manufacturer text);
 INSERT INTO product VALUES ('b', '1', 'm'), ('b', '1', 'm');
 SET search_path = pu_decoy, pg_catalog, pu_protect, public;
 SELECT * FROM public.product_upsert_protect('product');
-SELECT * FROM public.product_upsert_protect('product', 'serial');
+SELECT * FROM public.product_upsert_protect('product', '{serial}');
 SELECT * FROM public.product_upsert_duplicates('product');
 INSERT INTO product VALUES ('b', '1', 'm');
 \echo :SQLSTATE
@@ -433,12 +433,12 @@ CREATE SCHEMA "Pu Home";
 CREATE EXTENSION product_upsert SCHEMA "Pu Home";
 CREATE TABLE product (brand text, serial text, manufacturer text);
 INSERT INTO product VALUES ('b', '1', 'm');
-SELECT * FROM "Pu Home".product_upsert_protect('product', 'serial');
+SELECT * FROM "Pu Home".product_upsert_protect('product', '{serial}');
 SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'product'::regclass;
 SELECT "Pu Home".product_upsert('{"serial": "1"}') ->> 'action';
 INSERT INTO product VALUES ('b', '1', 'm');
 \echo :SQLSTATE
-SELECT * FROM "Pu Home".product_upsert_protect('product', 'brand', 'serial');
+SELECT * FROM "Pu Home".product_upsert_protect('product', '{brand,serial}');
 SELECT * FROM "Pu Home".product_upsert_duplicates('product');
 -- It cannot go while tables are protected; or only with their guards.
 \set VERBOSITY terse
@@ -463,7 +463,7 @@ DECLARE
 	result text;
 BEGIN
 	EXECUTE format('CREATE TABLE typed (n int, k %s, tenant int)', type);
-	PERFORM product_upsert_protect('typed', 'tenant', 'k');
+	PERFORM product_upsert_protect('typed', '{tenant,k}');
 	SELECT string_agg(product_upsert('typed', jsonb_build_object('n', n, 'k', v, 'tenant', tenant)) ->> 'action', ' ' ORDER BY n)
 	  INTO result
 	  FROM (VALUES (1, value, 1), (2, same, 1), (3, other, 1), (4, same, 2), (5, other, 2), (6, null, 2), (7, 'null'::jsonb, 2)) AS v (n, v, tenant);

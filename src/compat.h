@@ -7,7 +7,9 @@
 
 #include "access/genam.h"
 #include "access/tableam.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
+#include "commands/defrem.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "fmgr.h"
@@ -83,6 +85,48 @@ FindSetting(const char *name)
 			return settings[i];
 	}
 	elog(ERROR, "unrecognized setting \"%s\"", name);
+#endif
+}
+
+static inline bool
+OwnsRelation(Oid relid, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, role);
+#else
+	return pg_class_ownercheck(relid, role);
+#endif
+}
+
+/* Creates an index as CREATE INDEX does, with all of its checks, on the table's partitions too. */
+static inline ObjectAddress
+CreateIndex(Oid relid, IndexStmt *stmt)
+{
+	const bool	is_alter_table = false;
+	const bool	check_rights = true;
+	const bool	check_not_in_use = true;
+	const bool	skip_build = false;
+	const bool	quiet = false;
+
+#if PG_VERSION_NUM >= 160000
+	const int	unknown_number_of_partitions = -1;
+
+	return DefineIndex(relid, stmt, InvalidOid, InvalidOid, InvalidOid, unknown_number_of_partitions,
+					   is_alter_table, check_rights, check_not_in_use, skip_build, quiet);
+#else
+	return DefineIndex(relid, stmt, InvalidOid, InvalidOid, InvalidOid,
+					   is_alter_table, check_rights, check_not_in_use, skip_build, quiet);
+#endif
+}
+
+/* Can none of the stored rows have a null there? A NOT NULL constraint may be NOT VALID yet. */
+static inline bool
+HasNoNulls(TupleDesc desc, AttrNumber attnum)
+{
+#if PG_VERSION_NUM >= 180000
+	return TupleDescCompactAttr(desc, attnum - 1)->attnullability == ATTNULLABLE_VALID;
+#else
+	return TupleDescAttr(desc, attnum - 1)->attnotnull;
 #endif
 }
 

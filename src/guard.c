@@ -43,7 +43,7 @@ bool
 IsGuard(const Trigger *trigger)
 {
 	return TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_AFTER(trigger->tgtype) &&
-		HasSymbol(trigger->tgfoid, "product_upsert_guard");
+		HasSymbol(trigger->tgfoid, GUARD_SYMBOL);
 }
 
 static bool

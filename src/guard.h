@@ -10,6 +10,9 @@
 #include "commands/trigger.h"
 #include "utils/rel.h"
 
+/* The trigger's function in C. */
+#define GUARD_SYMBOL	"product_upsert_guard"
+
 extern void InitGuard(void);
 extern bool IsGuard(const Trigger *trigger);
 extern const Trigger *FindGuard(Relation rel);

@@ -7,6 +7,9 @@
 
 #include "row.h"
 
+/* The function of SQL in C. */
+#define HASH_SYMBOL		"product_upsert_hash"
+
 extern uint64 HashKey(const Target *target, const Row *row);
 extern uint32 HashKeyForLock(const Target *target, const Row *row);
 extern uint64 HashArguments(FunctionCallInfo fcinfo);

@@ -16,12 +16,18 @@
 #include "row.h"
 #include "statement.h"
 
-/* Opens a table to look at it; it stays locked against changes until the transaction ends. */
-static Relation
+/*
+ * Opens a table to look at it, or raises 42P01; it stays locked against changes until the
+ * transaction ends.
+ */
+Relation
 OpenToLook(Oid relid)
 {
-	RequireTable(relid);
-	return table_open(relid, AccessShareLock);
+	Relation	rel = try_table_open(relid, AccessShareLock);
+
+	if (rel == NULL)
+		RequireTable(relid);
+	return rel;
 }
 
 /* The names of the key's columns, as the table's guard declares them or by default. */

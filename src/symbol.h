@@ -8,5 +8,6 @@
 #include "postgres.h"
 
 extern bool HasSymbol(Oid function, const char *symbol);
+extern Oid	FindSibling(Oid function, const char *symbol);
 
 #endif							/* PRODUCT_UPSERT_SYMBOL_H */

@@ -36,6 +36,7 @@
 
 #include "compat.h"
 #include "guard.h"
+#include "keyhash.h"
 #include "symbol.h"
 #include "target.h"
 
@@ -475,7 +476,7 @@ HashFunctionOfIndex(const Target *target, Relation index)
 		return InvalidOid;
 	call = linitial(IndexExpressions(index));
 	if (!IsA(call, FuncExpr) || list_length(call->args) != target->nkeys ||
-		!HasSymbol(call->funcid, "product_upsert_hash"))
+		!HasSymbol(call->funcid, HASH_SYMBOL))
 		return InvalidOid;
 	for (int i = 0; i < target->nkeys; i++)
 	{

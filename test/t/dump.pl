@@ -81,7 +81,7 @@ sub make_source
 		CREATE TABLE item_2 (stock int, sku text, tenant text, part int);
 		ALTER TABLE item ATTACH PARTITION item_2 FOR VALUES IN (2);
 		INSERT INTO item VALUES (1, 't', 's', 1), (2, 't', NULL, 2);
-		SELECT $schema.product_upsert_protect('item', 'tenant', 'sku');
+		SELECT $schema.product_upsert_protect('item', '{tenant,sku}');
 	});
 	return;
 }

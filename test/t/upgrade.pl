@@ -55,7 +55,7 @@ $node->safe_psql('updated', q{
 	CREATE TABLE item (id int PRIMARY KEY, tenant text, sku text, stock int);
 	INSERT INTO item VALUES (1, 't', 'old', 1), (2, 't', 'old', 2), (3, 't', 's', 3);
 	CREATE INDEX ON item (tenant, sku);
-	SELECT product_upsert_protect('item', 'tenant', 'sku');
+	SELECT product_upsert_protect('item', '{tenant,sku}');
 	CREATE VIEW watched AS SELECT target, role FROM product_upsert_locks;
 });
 
@@ -102,14 +102,14 @@ for my $session ($open, $new)
 	value($session, q{SELECT product_upsert_lock('item', '{"tenant": "t", "sku": "s"}')});
 	is(value($session, 'SELECT * FROM watched'), 'item|holder', "$name: a view of ours shows the lock");
 	value($session, 'COMMIT');
-	is(value($session, q{SELECT product_upsert_protect('item', 'tenant', 'sku')}), '(item_tenant_sku_idx,1)', "$name: to protect it again changes nothing");
+	is(value($session, q{SELECT product_upsert_protect('item', '{tenant,sku}')}), '(item_tenant_sku_idx,1)', "$name: to protect it again changes nothing");
 }
 is($node->safe_psql('updated', $guard), $guard_before, 'there is one guard, and nobody has touched it');
 value($open, q{SELECT product_upsert_unprotect('item')});
 is(value($new, q{INSERT INTO item VALUES (10, 't', 's') RETURNING id}), '10', 'the protection ends when it is taken away');
 
 # With the extension goes what protects the table, if that is asked for.
-value($new, q{DELETE FROM item WHERE id = 10; SELECT product_upsert_protect('item', 'tenant', 'sku')});
+value($new, q{DELETE FROM item WHERE id = 10; SELECT product_upsert_protect('item', '{tenant,sku}')});
 fails($new, 'DROP EXTENSION product_upsert', '2BP01', 'a guard depends on the extension');
 value($new, 'SET client_min_messages = error; DROP EXTENSION product_upsert CASCADE');
 is(value($new, q{SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass}), '0', 'and goes with it');

@@ -1,0 +1,360 @@
+/*
+ * protect.c
+ *		Declaring a table's key, and taking that back.
+ *
+ * A key is declared by the guard trigger, whose arguments are its columns. What is there already
+ * stays as it is: with nothing to do, no writer is kept waiting.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "ddl.h"
+#include "duplicates.h"
+#include "guard.h"
+#include "keyhash.h"
+#include "keyinfo.h"
+#include "protect.h"
+#include "symbol.h"
+
+/* What the trigger is called if there is none to replace, and what the index on the hash is called after. */
+#define GUARD_NAME		"product_upsert_guard"
+#define HASH_NAME		"product_upsert_hash"
+
+/* The name as it is written in SQL. */
+static char *
+TableName(Oid relid)
+{
+	return DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(relid)));
+}
+
+/* -- what is asked for --------------------------------------------------------- */
+
+static void
+RejectSize(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("a key has 1 to %d columns", INDEX_MAX_KEYS)));
+}
+
+static void
+CheckUnlisted(const List *names, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, names)
+	{
+		if (strcmp(lfirst(cell), name) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_COLUMN),
+					 errmsg("a column is in the key more than once")));
+	}
+}
+
+/* Returns the names that are in an array of type name[], or raises an error if they cannot be a key. */
+static List *
+ReadKey(ArrayType *key)
+{
+	List	   *names = NIL;
+	Datum	   *values;
+	bool	   *isnull;
+	int			nvalues;
+
+	if (ARR_NDIM(key) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("key must be an array of one dimension")));
+	deconstruct_array(key, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &values, &isnull, &nvalues);
+	if (nvalues < 1 || nvalues > INDEX_MAX_KEYS)
+		RejectSize();
+	for (int i = 0; i < nvalues; i++)
+	{
+		if (isnull[i])
+			RejectSize();
+	}
+	for (int i = 0; i < nvalues; i++)
+	{
+		char	   *name = NameStr(*DatumGetName(values[i]));
+
+		CheckUnlisted(names, name);
+		names = lappend(names, name);
+	}
+	return names;
+}
+
+static void
+CheckColumns(Oid relid, const List *key)
+{
+	ListCell   *cell;
+
+	foreach(cell, key)
+	{
+		if (get_attnum(relid, lfirst(cell)) <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("key column \"%s\" of relation \"%s\" does not exist",
+							(char *) lfirst(cell), TableName(relid))));
+	}
+}
+
+/* -- guards -------------------------------------------------------------------- */
+
+/* The guards of a table, whether they do what they should or not. */
+typedef struct Guards
+{
+	const Trigger *kept;		/* what can stay, or be replaced; NULL if there is none */
+	bool		is_same;		/* it is what is wanted */
+	List	   *others;
+} Guards;
+
+static bool
+RunsGuard(const Trigger *trigger)
+{
+	return HasSymbol(trigger->tgfoid, GUARD_SYMBOL);
+}
+
+static bool
+HasArguments(const Trigger *trigger, const List *arguments)
+{
+	ListCell   *cell;
+
+	if (trigger->tgnargs != list_length(arguments))
+		return false;
+	foreach(cell, arguments)
+	{
+		if (strcmp(trigger->tgargs[foreach_current_index(cell)], lfirst(cell)) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Does it guard every row that is inserted or updated? */
+static bool
+GuardsAllRows(const Trigger *trigger)
+{
+	const int16 wanted = TRIGGER_TYPE_ROW | TRIGGER_TYPE_AFTER | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE;
+
+	return trigger->tgtype == wanted && trigger->tgnattr == 0 && trigger->tgqual == NULL;
+}
+
+/* Sorts the triggers of a copy, which the cache may replace its own by meanwhile. */
+static Guards
+FindGuards(Relation rel, const List *key)
+{
+	const TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
+	Guards		guards = {0};
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+		bool		is_same = HasArguments(trigger, key) && GuardsAllRows(trigger);
+
+		if (!RunsGuard(trigger))
+			continue;
+		/* A constraint trigger cannot be replaced. */
+		if ((is_same && !guards.is_same) ||
+			(guards.kept == NULL && !OidIsValid(trigger->tgconstraint)))
+		{
+			if (guards.kept)
+				guards.others = lappend(guards.others, unconstify(Trigger *, guards.kept));
+			guards.kept = trigger;
+			guards.is_same = is_same;
+		}
+		else
+			guards.others = lappend(guards.others, unconstify(Trigger *, trigger));
+	}
+	return guards;
+}
+
+/* A partition's guard comes and goes with that of the partitioned table. */
+static void
+CheckNotProtectedAbove(Relation rel)
+{
+	const TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (trigger->tgisclone && RunsGuard(trigger))
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("table \"%s\" is protected as a partition", TableName(RelationGetRelid(rel))),
+					 errhint("Protect or unprotect the table that it is a partition of.")));
+	}
+}
+
+/* Does one more thing that is to be done, and returns whether there was any. */
+static bool
+ImproveGuards(Oid relid, const List *key, Oid function)
+{
+	Relation	rel = OpenToLook(relid);
+	Guards		guards = FindGuards(rel, key);
+
+	table_close(rel, NoLock);
+	if (guards.others)
+		DropTrigger(relid, linitial(guards.others));
+	else if (!guards.is_same)
+		ReplaceRowTrigger(relid, guards.kept ? guards.kept->tgname : GUARD_NAME, function, key);
+	else if (guards.kept->tgenabled == TRIGGER_DISABLED || guards.kept->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+		EnableTrigger(relid, guards.kept->tgname);
+	else
+		return false;
+	return true;
+}
+
+/* -- partitions ---------------------------------------------------------------- */
+
+static void
+RejectForeignPartition(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot protect table \"%s\"", TableName(relid)),
+			 errdetail("It has a partition that is a foreign table.")));
+}
+
+/*
+ * A partition's own guard with the same arguments is replaced by that of the partitioned table, or
+ * does no harm beside it; one with others would declare another key.
+ */
+static void
+CheckPartition(Oid relid, Relation partition, const List *key)
+{
+	const TriggerDesc *triggers = CopyTriggerDesc(partition->trigdesc);
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (RunsGuard(trigger) && !trigger->tgisclone && !HasArguments(trigger, key))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					 errmsg("cannot protect table \"%s\"", TableName(relid)),
+					 errdetail("Its partition \"%s\" is protected with another key.",
+							   TableName(RelationGetRelid(partition))),
+					 errhint("Unprotect the partition, or drop its trigger \"%s\".", trigger->tgname)));
+	}
+}
+
+static void
+CheckPartitions(Oid relid, const List *key)
+{
+	List	   *tables = find_all_inheritors(relid, AccessShareLock, NULL);
+	ListCell   *cell;
+
+	foreach(cell, tables)
+	{
+		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
+			RejectForeignPartition(relid);
+	}
+	for_each_from(cell, tables, 1)
+	{
+		Relation	partition = table_open(lfirst_oid(cell), NoLock);
+
+		CheckPartition(relid, partition, key);
+		table_close(partition, NoLock);
+	}
+	list_free(tables);
+}
+
+/* -- the whole ----------------------------------------------------------------- */
+
+static void
+CheckKind(Relation rel, const List *key)
+{
+	Oid			relid = RelationGetRelid(rel);
+
+	if (rel->rd_rel->relispartition || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		CheckPartitions(relid, key);
+	else if (rel->rd_rel->relkind != RELKIND_RELATION)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot protect relation \"%s\"", TableName(relid)),
+				 errdetail_relkind_not_supported(rel->rd_rel->relkind)));
+}
+
+/* product_upsert_hash(brand, ...), of a row's columns */
+static Expr *
+HashOfKey(Relation rel, const List *key, Oid function)
+{
+	List	   *arguments = NIL;
+	ListCell   *cell;
+
+	foreach(cell, key)
+	{
+		AttrNumber	attnum = get_attnum(RelationGetRelid(rel), lfirst(cell));
+		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+
+		arguments = lappend(arguments, makeVar(1, attnum, attribute->atttypid, attribute->atttypmod,
+											   attribute->attcollation, 0));
+	}
+	return (Expr *) makeFuncExpr(function, INT8OID, arguments, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+static void
+CreateHashIndex(Oid relid, const List *key, Oid function)
+{
+	Relation	rel = OpenToLook(relid);
+	Expr	   *hash = HashOfKey(rel, key, function);
+
+	table_close(rel, NoLock);
+	CreateIndexOn(relid, hash, HASH_NAME);
+}
+
+/*
+ * Creates the guard and, if none fits, an index by which a whole key is found: returns that index.
+ * The keys that have more than one row already are counted before anything is locked, as it may
+ * take a while. The functions that the table will call are those of the caller's extension.
+ */
+Oid
+ProtectTable(Oid relid, ArrayType *key, Oid caller, int64 *duplicate_keys)
+{
+	List	   *names = ReadKey(key);
+	Relation	rel = OpenToLook(relid);
+	Oid			guard = FindSibling(caller, GUARD_SYMBOL);
+	Oid			index;
+
+	CheckColumns(relid, names);
+	CheckKind(rel, names);
+	*duplicate_keys = CountDuplicates(rel, names);
+	CheckNotProtectedAbove(rel);
+	table_close(rel, NoLock);
+
+	/* Others may change them as well, until we have the lock. */
+	while (ImproveGuards(relid, names, guard))
+		CHECK_FOR_INTERRUPTS();
+
+	index = LookupIndex(relid);
+	if (OidIsValid(index))
+		return index;
+	CreateHashIndex(relid, names, FindSibling(caller, HASH_SYMBOL));
+	return LookupIndex(relid);
+}
+
+/* Drops all of the table's guards, and leaves the index. */
+void
+UnprotectTable(Oid relid)
+{
+	Relation	rel = OpenToLook(relid);
+	Guards		guards;
+
+	CheckNotProtectedAbove(rel);
+	guards = FindGuards(rel, NIL);
+	table_close(rel, AccessShareLock);
+	if (guards.kept)
+		guards.others = lappend(guards.others, unconstify(Trigger *, guards.kept));
+	for (int i = 0; i < list_length(guards.others); i++)
+		DropTrigger(relid, list_nth(guards.others, i));
+}
