@@ -547,7 +547,7 @@ SELECT product_upsert('plain', '{"brand": "g", "serial": "1", "manufacturer": "m
 -- Nor does the guard of a table that got a foreign partition after it was protected.
 CREATE TABLE by_region (brand text, region text) PARTITION BY LIST (region);
 CREATE TABLE by_region_here PARTITION OF by_region FOR VALUES IN ('here');
-SELECT lookup_index FROM product_upsert_protect('by_region', 'brand');
+SELECT lookup_index FROM product_upsert_protect('by_region', '{brand}');
 CREATE FOREIGN TABLE by_region_there (brand text, region text) SERVER files OPTIONS (program 'echo secret,there', format 'csv');
 ALTER TABLE by_region ATTACH PARTITION by_region_there FOR VALUES IN ('there');
 INSERT INTO by_region VALUES ('secret', 'here');
