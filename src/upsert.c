@@ -26,6 +26,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "guard.h"
 #include "upsert.h"
 
 /* "Precondition failed", as HTTP has it. Class 40 would be retried blindly. */
@@ -185,16 +186,34 @@ SeeTriggersWork(Upserter *upserter, const Row *row, CommandId before)
 		return upserter->stored;
 
 	nfound = store->methods->find(store, row, GetActiveSnapshot(), upserter->again, NULL);
-	if (nfound != 1)
+	if (nfound > 1)
+		RejectTriggersRow(store->target->name, store->rel);
+	if (nfound == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 nfound > 1
-				 ? errmsg("a trigger of table \"%s\" created a row with the key of the row being written",
-						  store->target->name)
-				 : errmsg("a trigger of table \"%s\" deleted the row being written, or changed its key",
-						  store->target->name),
+				 errmsg("a trigger of table \"%s\" deleted the row being written, or changed its key",
+						store->target->name),
 				 errtable(store->rel)));
 	return upserter->again;
+}
+
+/*
+ * The row has not been inserted. If that is so because a trigger has put one with the key into the table
+ * itself, it is not this call that has created it, nor was it there: 27000. (What a trigger puts into
+ * inheritance children, as they were partitions, is found there.)
+ */
+static void
+CheckNotCreatedByTrigger(Upserter *upserter, const Row *row, CommandId before)
+{
+	Store	   *store = upserter->store;
+	TupleTableSlot *found = upserter->again;
+
+	if (GetCurrentCommandId(false) - before <= 1 ||
+		store->methods->find(store, row, GetActiveSnapshot(), found, NULL) == 0)
+		return;
+	if ((store->target->partitioned || found->tts_tableOid == RelationGetRelid(store->rel)) &&
+		!WasThereBefore(found, GetActiveSnapshot(), before))
+		RejectTriggersRow(store->target->name, store->rel);
 }
 
 /*
@@ -266,15 +285,19 @@ Create(Upserter *upserter, const Row *row, bool *in_doubt, ErrorData **refusal, 
 	Store	   *store = upserter->store;
 	bool		yield_to_unique_index = store->target->yields;
 	CommandId	before = GetCurrentCommandId(false);
+	CommandId	outer = ExpectRowOfUpsert(before);
 	InsertResult result;
 
 	if (*in_doubt)
 		result = InsertUnlessRefused(upserter, row, refusal);
 	else
 		result = store->methods->insert(store, row, yield_to_unique_index, upserter->stored);
+	(void) ExpectRowOfUpsert(outer);
 	SeeOwnWrites();
 
 	*in_doubt = result == INSERT_IN_DOUBT;
+	if (result != INSERT_DONE)
+		CheckNotCreatedByTrigger(upserter, row, before);
 	switch (result)
 	{
 		case INSERT_DONE:
