@@ -216,6 +216,28 @@ CheckNotCreatedByTrigger(Upserter *upserter, const Row *row, CommandId before)
 		RejectTriggersRow(store->target->name, store->rel);
 }
 
+/* As for any INSERT without OVERRIDING SYSTEM VALUE: 428C9. But PostgreSQL does not tell table and column. */
+static void
+RejectReadOnlyColumns(const Store *store, const Row *row)
+{
+	Relation	rel = store->rel;
+	Bitmapset  *rejected = bms_intersect(row->given, store->target->read_only_columns);
+	Form_pg_attribute attribute;
+
+	if (bms_is_empty(rejected))
+		return;
+	attribute = TupleDescAttr(RelationGetDescr(rel), bms_next_member(rejected, -1) - 1);
+	ereport(ERROR,
+			(errcode(ERRCODE_GENERATED_ALWAYS),
+			 errmsg("cannot insert a non-DEFAULT value into column \"%s\"", NameStr(attribute->attname)),
+			 attribute->attgenerated != '\0'
+			 ? errdetail("Column \"%s\" is a generated column.", NameStr(attribute->attname))
+			 : errdetail("Column \"%s\" is an identity column defined as GENERATED ALWAYS.",
+						 NameStr(attribute->attname)),
+			 attribute->attgenerated == '\0' ? errhint("Use OVERRIDING SYSTEM VALUE to override.") : 0,
+			 errtablecol(rel, attribute->attnum)));
+}
+
 /*
  * Inserts the row, and survives a unique index's refusal: then it returns
  * INSERT_KEY_EXISTS, with the error in *refusal. Costs a subtransaction.
@@ -288,6 +310,7 @@ Create(Upserter *upserter, const Row *row, bool *in_doubt, ErrorData **refusal, 
 	CommandId	outer = ExpectRowOfUpsert(before);
 	InsertResult result;
 
+	RejectReadOnlyColumns(store, row);
 	if (*in_doubt)
 		result = InsertUnlessRefused(upserter, row, refusal);
 	else
