@@ -3,6 +3,8 @@
 -- configured so, or the owner has set it, as by the function's SET clause.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS product_upsert;
+-- Whoever may set a parameter in a function, if it is not known yet, is a superuser.
+LOAD 'product_upsert';
 CREATE SCHEMA pu_definer;
 SET search_path = pu_definer, public;
 \set SHOW_CONTEXT never

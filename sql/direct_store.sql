@@ -39,11 +39,8 @@ BEGIN
 			EXCEPTION WHEN OTHERS THEN
 				GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT,
 					table_name = TABLE_NAME, column_name = COLUMN_NAME, constraint_name = CONSTRAINT_NAME, type_name = PG_DATATYPE_NAME;
-				outcome := concat_ws(' | ', SQLSTATE, message, nullif(detail, ''), nullif(hint, ''), nullif(constraint_name, ''), nullif(type_name, ''));
-				-- PostgreSQL's parser does not name the table.
-				IF SQLSTATE <> '428C9' THEN
-					outcome := concat_ws(' | ', outcome, nullif(table_name, ''), nullif(column_name, ''));
-				END IF;
+				outcome := concat_ws(' | ', SQLSTATE, message, nullif(detail, ''), nullif(hint, ''), nullif(constraint_name, ''), nullif(type_name, ''),
+					nullif(table_name, ''), nullif(column_name, ''));
 			END;
 			outcomes := outcomes || outcome;
 		END LOOP;

@@ -167,6 +167,12 @@ SELECT fields($$SELECT product_upsert('{"brand": "a", "serial": "1", "manufactur
 SELECT fields($$SELECT product_upsert('{"brand": "a", "serial": "1", "manufacturer": "m", "stock": -1}')$$);
 SELECT fields($$SELECT product_upsert('{"brand": "a", "serial": "1", "manufacturer": "m", "sku": "s1"}')$$);
 SELECT fields($$SELECT product_upsert('{"brand": "a", "serial": "1", "manufacturer": "m", "sku": "s2"}')$$);
+-- Also of a table that is written to by statements in any case.
+CREATE TABLE generating (brand text, serial text, manufacturer text, id int GENERATED ALWAYS AS IDENTITY, twice int GENERATED ALWAYS AS (id * 2) STORED) PARTITION BY LIST (brand);
+CREATE TABLE generating_a PARTITION OF generating FOR VALUES IN ('a');
+CREATE INDEX ON generating (serial);
+SELECT fields($$SELECT product_upsert('generating', '{"brand": "a", "serial": "1", "manufacturer": "m", "id": 1}')$$);
+SELECT fields($$SELECT product_upsert('generating', '{"brand": "a", "serial": "1", "manufacturer": "m", "twice": 1}')$$);
 
 -- The context of an error that PostgreSQL raises while it writes tells the element too.
 CREATE FUNCTION place(command text) RETURNS text LANGUAGE plpgsql AS $$

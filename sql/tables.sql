@@ -243,8 +243,8 @@ CREATE TABLE refused (LIKE plain, UNIQUE (brand, serial, manufacturer));
 CREATE TRIGGER refuse BEFORE INSERT ON refused FOR EACH ROW EXECUTE FUNCTION refuse();
 SELECT product_upsert('refused', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 1}');
 
--- Who does not take the lock may get there first. With a unique index on the key its row is then updated: here
--- the writer that comes in between is a trigger.
+-- Who does not take the lock may get there first. With a unique index on the key its row is then updated; but not if
+-- that was a trigger of the table, as the row would not have come there without the call.
 CREATE TABLE overtaken (LIKE plain, UNIQUE (brand, serial, manufacturer));
 CREATE FUNCTION overtake() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -33,6 +33,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "compat.h"
 #include "guard.h"
 #include "keyhash.h"
 #include "keylock.h"
@@ -373,6 +374,50 @@ ReportDuplicate(const Guarded *guarded, Relation rel, const Trigger *trigger)
 			 errtableconstraint(rel, trigger->tgname)));
 }
 
+/* The command by which an upsert inserts its row; InvalidCommandId if there is none. */
+static struct
+{
+	LocalTransactionId transaction;
+	CommandId	command;
+}			upsert;
+
+/*
+ * Lets the guard know which command an upsert inserts its row by, until it tells another. Returns what it
+ * told before. What an error leaves behind is of a command that does not come again.
+ */
+CommandId
+ExpectRowOfUpsert(CommandId command)
+{
+	CommandId	before = InvalidCommandId;
+
+	if (upsert.transaction == CurrentLocalTransactionId())
+		before = upsert.command;
+	upsert.transaction = CurrentLocalTransactionId();
+	upsert.command = command;
+	return before;
+}
+
+/*
+ * Has an upsert written the row, which has locked the key and found none, and have its triggers created
+ * the other one?
+ */
+static bool
+IsTriggersRow(const TupleTableSlot *written, const TupleTableSlot *other)
+{
+	CommandId	command = upsert.command;
+	Snapshot	snapshot;
+	bool		is_triggers;
+
+	if (upsert.transaction != CurrentLocalTransactionId() || command == InvalidCommandId)
+		return false;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	is_triggers = !WasThereBefore(other, snapshot, command) &&
+		!WasThereBefore(written, snapshot, command) &&
+		WasThereBefore(written, snapshot, command + 1);
+	UnregisterSnapshot(snapshot);
+	return is_triggers;
+}
+
 /* Finds another row with the key, with a snapshot that is newer than the lock. */
 static bool
 FindOther(const Guarded *guarded, Store *store, const TriggerData *event, const Target *target,
@@ -422,6 +467,8 @@ Check(const Guarded *guarded, Store *store, const TriggerData *event, const Targ
 		CHECK_FOR_INTERRUPTS();
 		if (gone)
 			continue;
+		if (!TransactionIdIsValid(writer) && IsTriggersRow(written, other))
+			RejectTriggersRow(guarded->target->name, event->tg_relation);
 		if (!TransactionIdIsValid(writer))
 			ReportDuplicate(guarded, event->tg_relation, event->tg_trigger);
 		if (locked)

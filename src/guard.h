@@ -16,6 +16,7 @@
 extern void InitGuard(void);
 extern bool IsGuard(const Trigger *trigger);
 extern const Trigger *FindGuard(Relation rel);
+extern CommandId ExpectRowOfUpsert(CommandId command);
 extern void Guard(const TriggerData *event);
 
 #endif							/* PRODUCT_UPSERT_GUARD_H */

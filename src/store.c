@@ -70,6 +70,38 @@ MakeStoredSlot(Relation rel)
 	return MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
 }
 
+/*
+ * Was the row version there when the transaction's command of this number began, going by the snapshot? (A
+ * foreign table's was.)
+ */
+bool
+WasThereBefore(const TupleTableSlot *row, Snapshot snapshot, CommandId command)
+{
+	Relation	rel = table_open(row->tts_tableOid, AccessShareLock);
+	TupleTableSlot *slot = MakeFoundSlot(rel);
+	ItemPointerData tid = row->tts_tid;
+	bool		was_there = true;
+
+	PushCopiedSnapshot(snapshot);
+	GetActiveSnapshot()->curcid = command;
+	if (RELKIND_HAS_TABLE_AM(rel->rd_rel->relkind))
+		was_there = table_tuple_fetch_row_version(rel, &tid, GetActiveSnapshot(), slot);
+	PopActiveSnapshot();
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+	return was_there;
+}
+
+/* Who creates a row by its key cannot have triggers that do it, too: 27000. */
+void
+RejectTriggersRow(const char *table, Relation rel)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("a trigger of table \"%s\" created a row with the key of the row being written", table),
+			 errtable(rel)));
+}
+
 /* Does a unique index have a generated column? Any column may change that. */
 static bool
 HasGenerated(Relation rel, const Bitmapset *unique_columns)

@@ -74,6 +74,8 @@ extern bool FindsDirectly(const Target *target, Relation rel);
 extern Store *OpenStoreToFind(Target *target, Relation rel);
 extern TupleTableSlot *MakeFoundSlot(Relation rel);
 extern TupleTableSlot *MakeStoredSlot(Relation rel);
+extern bool WasThereBefore(const TupleTableSlot *row, Snapshot snapshot, CommandId command);
+extern void RejectTriggersRow(const char *table, Relation rel) pg_attribute_noreturn();
 
 /* For the stores. */
 extern bool LockFoundRow(const Target *target, const Row *row, const Bitmapset *columns,

@@ -431,28 +431,6 @@ FinishRow(HeapStore *heap, TupleTableSlot *slot, CmdType command)
 
 /* -- insert ------------------------------------------------------------------- */
 
-/* As for any INSERT without OVERRIDING SYSTEM VALUE: 428C9. */
-static void
-RejectReadOnlyColumns(const HeapStore *heap, const Row *row)
-{
-	Relation	rel = heap->store.rel;
-	Bitmapset  *rejected = bms_intersect(row->given, heap->store.target->read_only_columns);
-	Form_pg_attribute attribute;
-
-	if (bms_is_empty(rejected))
-		return;
-	attribute = TupleDescAttr(RelationGetDescr(rel), bms_next_member(rejected, -1) - 1);
-	ereport(ERROR,
-			(errcode(ERRCODE_GENERATED_ALWAYS),
-			 errmsg("cannot insert a non-DEFAULT value into column \"%s\"", NameStr(attribute->attname)),
-			 attribute->attgenerated != '\0'
-			 ? errdetail("Column \"%s\" is a generated column.", NameStr(attribute->attname))
-			 : errdetail("Column \"%s\" is an identity column defined as GENERATED ALWAYS.",
-						 NameStr(attribute->attname)),
-			 attribute->attgenerated == '\0' ? errhint("Use OVERRIDING SYSTEM VALUE to override.") : 0,
-			 errtablecol(rel, attribute->attnum)));
-}
-
 static Datum
 EvaluateDefault(HeapStore *heap, Column *column, bool *isnull)
 {
@@ -562,7 +540,6 @@ HeapInsert(Store *store, const Row *row, bool yield_to_unique_index, TupleTableS
 	const bool	is_update = false;
 	InsertResult result;
 
-	RejectReadOnlyColumns(heap, row);
 	BeginWrite(heap, row->given, is_update);
 	StoreNewRow(heap, row, stored);
 	result = InsertRow(heap, row, yield_to_unique_index, stored);

@@ -26,6 +26,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "guard.h"
 #include "upsert.h"
 
 /* "Precondition failed", as HTTP has it. Class 40 would be retried blindly. */
@@ -185,16 +186,56 @@ SeeTriggersWork(Upserter *upserter, const Row *row, CommandId before)
 		return upserter->stored;
 
 	nfound = store->methods->find(store, row, GetActiveSnapshot(), upserter->again, NULL);
-	if (nfound != 1)
+	if (nfound > 1)
+		RejectTriggersRow(store->target->name, store->rel);
+	if (nfound == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 nfound > 1
-				 ? errmsg("a trigger of table \"%s\" created a row with the key of the row being written",
-						  store->target->name)
-				 : errmsg("a trigger of table \"%s\" deleted the row being written, or changed its key",
-						  store->target->name),
+				 errmsg("a trigger of table \"%s\" deleted the row being written, or changed its key",
+						store->target->name),
 				 errtable(store->rel)));
 	return upserter->again;
+}
+
+/*
+ * The row has not been inserted. If that is so because a trigger has put one with the key into the table
+ * itself, it is not this call that has created it, nor was it there: 27000. (What a trigger puts into
+ * inheritance children, as they were partitions, is found there.)
+ */
+static void
+CheckNotCreatedByTrigger(Upserter *upserter, const Row *row, CommandId before)
+{
+	Store	   *store = upserter->store;
+	TupleTableSlot *found = upserter->again;
+
+	if (GetCurrentCommandId(false) - before <= 1 ||
+		store->methods->find(store, row, GetActiveSnapshot(), found, NULL) == 0)
+		return;
+	if ((store->target->partitioned || found->tts_tableOid == RelationGetRelid(store->rel)) &&
+		!WasThereBefore(found, GetActiveSnapshot(), before))
+		RejectTriggersRow(store->target->name, store->rel);
+}
+
+/* As for any INSERT without OVERRIDING SYSTEM VALUE: 428C9. But PostgreSQL does not tell table and column. */
+static void
+RejectReadOnlyColumns(const Store *store, const Row *row)
+{
+	Relation	rel = store->rel;
+	Bitmapset  *rejected = bms_intersect(row->given, store->target->read_only_columns);
+	Form_pg_attribute attribute;
+
+	if (bms_is_empty(rejected))
+		return;
+	attribute = TupleDescAttr(RelationGetDescr(rel), bms_next_member(rejected, -1) - 1);
+	ereport(ERROR,
+			(errcode(ERRCODE_GENERATED_ALWAYS),
+			 errmsg("cannot insert a non-DEFAULT value into column \"%s\"", NameStr(attribute->attname)),
+			 attribute->attgenerated != '\0'
+			 ? errdetail("Column \"%s\" is a generated column.", NameStr(attribute->attname))
+			 : errdetail("Column \"%s\" is an identity column defined as GENERATED ALWAYS.",
+						 NameStr(attribute->attname)),
+			 attribute->attgenerated == '\0' ? errhint("Use OVERRIDING SYSTEM VALUE to override.") : 0,
+			 errtablecol(rel, attribute->attnum)));
 }
 
 /*
@@ -266,15 +307,20 @@ Create(Upserter *upserter, const Row *row, bool *in_doubt, ErrorData **refusal, 
 	Store	   *store = upserter->store;
 	bool		yield_to_unique_index = store->target->yields;
 	CommandId	before = GetCurrentCommandId(false);
+	CommandId	outer = ExpectRowOfUpsert(before);
 	InsertResult result;
 
+	RejectReadOnlyColumns(store, row);
 	if (*in_doubt)
 		result = InsertUnlessRefused(upserter, row, refusal);
 	else
 		result = store->methods->insert(store, row, yield_to_unique_index, upserter->stored);
+	(void) ExpectRowOfUpsert(outer);
 	SeeOwnWrites();
 
 	*in_doubt = result == INSERT_IN_DOUBT;
+	if (result != INSERT_DONE)
+		CheckNotCreatedByTrigger(upserter, row, before);
 	switch (result)
 	{
 		case INSERT_DONE:
