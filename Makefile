@@ -10,24 +10,30 @@ OBJS = product_upsert.o \
 	src/checkedsql.o \
 	src/column.o \
 	src/ddl.o \
+	src/declaration.o \
 	src/duplicates.o \
 	src/guard.o \
+	src/guard_store.o \
 	src/identity.o \
 	src/jsonbwriter.o \
 	src/keycondition.o \
 	src/keyhash.o \
+	src/keyindex.o \
 	src/keyinfo.o \
 	src/keylock.o \
 	src/payload.o \
 	src/protect.o \
 	src/result.o \
 	src/row.o \
+	src/rowlock.o \
 	src/statement.o \
-	src/store.o \
+	src/store_choice.o \
 	src/store_heap.o \
 	src/store_spi.o \
-	src/symbol.o \
+	src/table.o \
 	src/target.o \
+	src/targetcache.o \
+	src/triggerrow.o \
 	src/upsert.o
 DATA = product_upsert--$(EXTVERSION).sql
 DOCS = doc/product_upsert.md

@@ -18,14 +18,16 @@
 #include "src/compat.h"
 #include "src/duplicates.h"
 #include "src/guard.h"
+#include "src/guard_store.h"
 #include "src/keyhash.h"
 #include "src/keyinfo.h"
 #include "src/keylock.h"
 #include "src/payload.h"
 #include "src/protect.h"
 #include "src/result.h"
-#include "src/target.h"
-#include "src/store.h"
+#include "src/store_choice.h"
+#include "src/table.h"
+#include "src/targetcache.h"
 
 MODULE_MAGIC("product_upsert", PRODUCT_UPSERT_VERSION);
 
@@ -92,7 +94,7 @@ _PG_init(void)
 	InitCheckedSql();
 	InitTargetCache();
 	InitKeyLocks();
-	InitGuard();
+	InitGuardStore();
 }
 
 /* Returns the payload, argument n: 22004 if it is NULL. */

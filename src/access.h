@@ -7,9 +7,6 @@
 
 #include "target.h"
 
-extern void CheckMayChooseTable(void);
-extern void CheckMayLock(Oid relid);
-extern bool MayLockWholeTable(Oid relid);
 extern void CheckMayUpsert(const Target *target, const Bitmapset *given);
 
 #endif							/* PRODUCT_UPSERT_ACCESS_H */

@@ -20,22 +20,23 @@
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
-#include "pgstat.h"
 #include "storage/lmgr.h"
 #include "tcop/dest.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 
 #include "access.h"
 #include "bulk.h"
-#include "call.h"
 #include "checkedsql.h"
-#include "keylock.h"
 #include "payload.h"
+#include "row.h"
+#include "table.h"
+#include "target.h"
+#include "targetcache.h"
+#include "upsert.h"
 
 /* A column of the source, and what becomes of it. */
 typedef struct SourceColumn

@@ -9,18 +9,20 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "storage/sinval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "access.h"
 #include "call.h"
+#include "jsonbwriter.h"
 #include "keylock.h"
 #include "payload.h"
 #include "result.h"
+#include "table.h"
+#include "targetcache.h"
+#include "upsert.h"
 
 /* What a call works with. */
 typedef struct Call
@@ -74,41 +76,6 @@ UpsertRows(Call *call, const Row *if_match)
 	MemoryContextSwitchTo(call->context);
 	EndUpserts(upserter);
 	return EndJsonb(&writer);
-}
-
-/* Temporary tables can be written to in a read-only transaction, as by any other command. */
-static void
-PreventIfReadOnly(Oid relid, const char *function)
-{
-	PreventCommandIfParallelMode(function);
-	if (get_rel_persistence(relid) != RELPERSISTENCE_TEMP)
-		PreventCommandIfReadOnly(function);
-}
-
-/*
- * Locks the table, or the whole of it if the caller may do that, and opens it. *root is
- * that of its partition tree. While we wait, a table that was found by name may be
- * renamed and another take its name: then start over with that.
- */
-Relation
-OpenTable(Oid relid, bool whole_table, const char *function, Oid *root)
-{
-	bool		by_name = relid == DEFAULT_TABLE;
-	uint64		messages;
-
-	if (by_name)
-		CheckMayChooseTable();
-	do
-	{
-		messages = SharedInvalidMessageCounter;
-		if (by_name)
-			relid = FindDefaultTable();
-		RequireTable(relid);
-		CheckMayLock(relid);
-		PreventIfReadOnly(relid, function);
-		*root = LockTargetTable(relid, whole_table);
-	} while (by_name && messages != SharedInvalidMessageCounter && relid != FindDefaultTable());
-	return table_open(relid, NoLock);
 }
 
 /* Locks the table and makes rows of the payload; the caller goes on in call->context. */

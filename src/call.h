@@ -8,12 +8,7 @@
 #include "postgres.h"
 
 #include "utils/jsonb.h"
-#include "utils/rel.h"
 
-/* As a relation's OID: the table that product_upsert.table names. */
-#define DEFAULT_TABLE	InvalidOid
-
-extern Relation OpenTable(Oid relid, bool whole_table, const char *function, Oid *root);
 extern Jsonb *UpsertPayload(Oid relid, Jsonb *payload, Jsonb *if_match);
 extern void LockPayload(Oid relid, Jsonb *payload);
 

@@ -34,7 +34,7 @@
 
 #include "compat.h"
 #include "ddl.h"
-#include "target.h"
+#include "table.h"
 
 /* Carries a command out: on a table, with whatever else it is about. */
 typedef void (*Execute) (Oid relid, Node *command, Oid object);

@@ -17,13 +17,12 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 
 #include "checkedsql.h"
 #include "duplicates.h"
 #include "identity.h"
-#include "keyinfo.h"
-#include "target.h"
+#include "table.h"
+#include "targetcache.h"
 
 /* t.brand, t.serial, t.manufacturer */
 static char *

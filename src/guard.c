@@ -20,197 +20,24 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
-#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "compat.h"
 #include "guard.h"
+#include "guard_store.h"
 #include "keyhash.h"
 #include "keylock.h"
-#include "store.h"
-#include "symbol.h"
-
-bool
-IsGuard(const Trigger *trigger)
-{
-	return TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_AFTER(trigger->tgtype) &&
-		HasSymbol(trigger->tgfoid, GUARD_SYMBOL);
-}
-
-static bool
-SameArguments(const Trigger *a, const Trigger *b)
-{
-	if (a->tgnargs != b->tgnargs)
-		return false;
-	for (int i = 0; i < a->tgnargs; i++)
-	{
-		if (strcmp(a->tgargs[i], b->tgargs[i]) != 0)
-			return false;
-	}
-	return true;
-}
-
-/*
- * Returns the table's guard, or NULL. Its arguments declare the table's key, so if there
- * are several, they must agree: 42P17. Works on a copy, in the current memory context: the
- * relation's own is replaced when its cache entry is rebuilt, which any look at a catalog may do.
- */
-const Trigger *
-FindGuard(Relation rel)
-{
-	const TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
-	const Trigger *guard = NULL;
-
-	for (int i = 0; triggers && i < triggers->numtriggers; i++)
-	{
-		const Trigger *trigger = &triggers->triggers[i];
-
-		if (!IsGuard(trigger))
-			continue;
-		if (guard == NULL)
-			guard = trigger;
-		else if (!SameArguments(guard, trigger))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-					 errmsg("triggers \"%s\" and \"%s\" of table \"%s\" declare different keys",
-							guard->tgname, trigger->tgname, RelationGetRelationName(rel)),
-					 errhint("Drop one of them."),
-					 errtable(rel)));
-	}
-	return guard;
-}
-
-/* -- what the rows of a statement share --------------------------------------- */
-
-/*
- * A statement that is firing its AFTER triggers. The guard opens a store for the first row, and
- * leaves it open for the next ones.
- */
-typedef struct FiringStatement
-{
-	struct FiringStatement *outer;	/* whose trigger has run this one */
-	MemoryContext context;		/* lasts longer than its triggers */
-	ResourceOwner owner;
-	Store	   *store;			/* NULL if none is open */
-	bool		in_use;
-} FiringStatement;
-
-/* The innermost, or NULL. (COPY and replication fire triggers without the executor.) */
-static FiringStatement *firing = NULL;
-
-static ExecutorFinish_hook_type next_executor_finish = NULL;
-
-static void
-CloseSharedStore(void)
-{
-	Relation	rel;
-
-	if (firing->store == NULL)
-		return;
-	rel = firing->store->rel;
-	firing->store->methods->close(firing->store);
-	firing->store = NULL;
-	table_close(rel, NoLock);
-}
-
-/* Opens the store for the row and for the statement's next ones. */
-static void
-ShareStore(Relation rel)
-{
-	MemoryContext caller = MemoryContextSwitchTo(firing->context);
-	Relation	own = table_open(RelationGetRelid(rel), NoLock);
-
-	firing->store = OpenStoreToFind(AcquireTarget(own), own);
-	MemoryContextSwitchTo(caller);
-}
-
-/*
- * COPY and replication fire triggers without the executor, so the guard may be that of a COPY which
- * another trigger runs in a subtransaction: what is opened there does not last.
- */
-static bool
-CanShareStore(const Target *target, Relation rel)
-{
-	return firing && !firing->in_use && firing->owner == CurrentResourceOwner &&
-		FindsDirectly(target, rel);
-}
-
-static Store *
-BorrowStore(Target *target, Relation rel)
-{
-	if (!CanShareStore(target, rel))
-		return OpenStoreToFind(target, rel);
-	if (firing->store && firing->store->target != target)
-		CloseSharedStore();
-	if (firing->store == NULL)
-		ShareStore(rel);
-	firing->in_use = true;
-	return firing->store;
-}
-
-static void
-ReturnStore(Store *store)
-{
-	if (firing && firing->store == store)
-		firing->in_use = false;
-	else
-		store->methods->close(store);
-}
-
-static void
-FireTriggers(QueryDesc *query)
-{
-	if (next_executor_finish)
-		next_executor_finish(query);
-	else
-		standard_ExecutorFinish(query);
-}
-
-/* Hook: fires a statement's AFTER triggers. */
-static void
-FinishStatement(QueryDesc *query)
-{
-	FiringStatement current = {
-		.outer = firing,
-		.context = query->estate->es_query_cxt,
-		.owner = CurrentResourceOwner,
-	};
-
-	if (query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE)
-	{
-		FireTriggers(query);
-		return;
-	}
-	PG_TRY();
-	{
-		firing = &current;
-		FireTriggers(query);
-		CloseSharedStore();
-	}
-	PG_FINALLY();
-	{
-		firing = current.outer;
-	}
-	PG_END_TRY();
-}
-
-/* Called once, when the library is loaded. */
-void
-InitGuard(void)
-{
-	next_executor_finish = ExecutorFinish_hook;
-	ExecutorFinish_hook = FinishStatement;
-}
+#include "row.h"
+#include "table.h"
+#include "target.h"
+#include "targetcache.h"
+#include "triggerrow.h"
 
 /* -- the check ---------------------------------------------------------------- */
 
@@ -297,7 +124,7 @@ IsAlive(Relation rel, const Target *target, TupleTableSlot *version, Snapshot sn
 		ItemPointer tid)
 {
 	TableScanDesc scan = table_beginscan_tid(rel, snapshot);
-	TupleTableSlot *latest = MakeFoundSlot(rel);
+	TupleTableSlot *latest = table_slot_create(rel, NULL);
 	bool		alive;
 
 	*tid = version->tts_tid;
@@ -322,7 +149,7 @@ static TransactionId
 FindWriter(const TupleTableSlot *found, bool *gone)
 {
 	Relation	rel = table_open(found->tts_tableOid, AccessShareLock);
-	TupleTableSlot *slot = MakeFoundSlot(rel);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	ItemPointerData tid = found->tts_tid;
 	TransactionId writer = InvalidTransactionId;
 	SnapshotData dirty;
@@ -374,50 +201,6 @@ ReportDuplicate(const Guarded *guarded, Relation rel, const Trigger *trigger)
 			 errtableconstraint(rel, trigger->tgname)));
 }
 
-/* The command by which an upsert inserts its row; InvalidCommandId if there is none. */
-static struct
-{
-	LocalTransactionId transaction;
-	CommandId	command;
-}			upsert;
-
-/*
- * Lets the guard know which command an upsert inserts its row by, until it tells another. Returns what it
- * told before. What an error leaves behind is of a command that does not come again.
- */
-CommandId
-ExpectRowOfUpsert(CommandId command)
-{
-	CommandId	before = InvalidCommandId;
-
-	if (upsert.transaction == CurrentLocalTransactionId())
-		before = upsert.command;
-	upsert.transaction = CurrentLocalTransactionId();
-	upsert.command = command;
-	return before;
-}
-
-/*
- * Has an upsert written the row, which has locked the key and found none, and have its triggers created
- * the other one?
- */
-static bool
-IsTriggersRow(const TupleTableSlot *written, const TupleTableSlot *other)
-{
-	CommandId	command = upsert.command;
-	Snapshot	snapshot;
-	bool		is_triggers;
-
-	if (upsert.transaction != CurrentLocalTransactionId() || command == InvalidCommandId)
-		return false;
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	is_triggers = !WasThereBefore(other, snapshot, command) &&
-		!WasThereBefore(written, snapshot, command) &&
-		WasThereBefore(written, snapshot, command + 1);
-	UnregisterSnapshot(snapshot);
-	return is_triggers;
-}
-
 /* Finds another row with the key, with a snapshot that is newer than the lock. */
 static bool
 FindOther(const Guarded *guarded, Store *store, const TriggerData *event, const Target *target,
@@ -437,7 +220,7 @@ FindOther(const Guarded *guarded, Store *store, const TriggerData *event, const 
 		ItemPointerEquals(&other->tts_tid, &self))
 	{
 		/* So the other one is the second. */
-		TupleTableSlot *first = MakeFoundSlot(guarded->rel);
+		TupleTableSlot *first = table_slot_create(guarded->rel, NULL);
 
 		store->methods->find(store, row, snapshot, first, other);
 		ExecDropSingleTupleTableSlot(first);
@@ -456,7 +239,7 @@ Check(const Guarded *guarded, Store *store, const TriggerData *event, const Targ
 	  TupleTableSlot *written)
 {
 	uint32		hash = HashKeyForLock(guarded->target, &guarded->row);
-	TupleTableSlot *other = MakeFoundSlot(guarded->rel);
+	TupleTableSlot *other = table_slot_create(guarded->rel, NULL);
 	bool		locked = LockGuardedKey(guarded->root, hash);
 
 	while (FindOther(guarded, store, event, target, written, other))

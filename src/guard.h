@@ -11,12 +11,6 @@
 #include "utils/rel.h"
 
 /* The trigger's function in C. */
-#define GUARD_SYMBOL	"product_upsert_guard"
-
-extern void InitGuard(void);
-extern bool IsGuard(const Trigger *trigger);
-extern const Trigger *FindGuard(Relation rel);
-extern CommandId ExpectRowOfUpsert(CommandId command);
 extern void Guard(const TriggerData *event);
 
 #endif							/* PRODUCT_UPSERT_GUARD_H */

@@ -13,10 +13,10 @@
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/optimizer.h"
 #include "utils/lsyscache.h"
 
 #include "keycondition.h"
+#include "keyindex.h"
 
 /* The table is the statement's first relation. */
 static Expr *

@@ -9,26 +9,13 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "call.h"
 #include "keyhash.h"
 #include "keyinfo.h"
 #include "keylock.h"
 #include "row.h"
 #include "statement.h"
-
-/*
- * Opens a table to look at it, or raises 42P01; it stays locked against changes until the
- * transaction ends.
- */
-Relation
-OpenToLook(Oid relid)
-{
-	Relation	rel = try_table_open(relid, AccessShareLock);
-
-	if (rel == NULL)
-		RequireTable(relid);
-	return rel;
-}
+#include "table.h"
+#include "targetcache.h"
 
 /* The names of the key's columns, as the table's guard declares them or by default. */
 ArrayType *

@@ -8,9 +8,7 @@
 #include "postgres.h"
 
 #include "utils/array.h"
-#include "utils/rel.h"
 
-extern Relation OpenToLook(Oid relid);
 extern ArrayType *KeyColumns(Oid relid);
 extern Oid	LookupIndex(Oid relid);
 extern char *SameKeyCondition(Oid relid, ArrayType *key);

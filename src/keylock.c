@@ -8,34 +8,23 @@
  * finite and shared by the whole server, so a transaction has a budget of key
  * locks; beyond it, the lock of the table as a whole serves.
  *
- * All these locks, those on tables too, belong to the current transaction or
- * subtransaction, as what is written under them does. CurrentResourceOwner may be that of
- * a cursor, which is released when a later FETCH fails, though the transaction goes on from
- * a savepoint and what earlier ones wrote is there to stay. So the locks are acquired and
- * released under CurTransactionResourceOwner. (After an error in between, whoever
- * handles it sets CurrentResourceOwner, as it must in any case.)
+ * Like the locks on tables, they are acquired and released under
+ * CurTransactionResourceOwner: see table.c.
  *
  * The counters below are of the current transaction and its subtransactions.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
-#include "catalog/pg_inherits.h"
 #include "lib/qunique.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-#include "access.h"
 #include "compat.h"
 #include "keylock.h"
-#include "target.h"
+#include "table.h"
 
 /*
  * Conflicts with every writer and with no reader. Every upsert holds
@@ -133,88 +122,6 @@ InitKeyLocks(void)
 	RegisterSubXactCallback(EndSubTransaction, NULL);
 }
 
-/* Makes the locks that follow the transaction's own; returns what is to be restored after them. */
-static ResourceOwner
-BecomeTransaction(void)
-{
-	ResourceOwner caller = CurrentResourceOwner;
-
-	CurrentResourceOwner = CurTransactionResourceOwner;
-	return caller;
-}
-
-/* Locks a table until the transaction ends, or is rolled back to a savepoint before this. */
-void
-LockTableUntilEnd(Oid relid, LOCKMODE mode)
-{
-	ResourceOwner caller = BecomeTransaction();
-
-	LockRelationOid(relid, mode);
-	CurrentResourceOwner = caller;
-}
-
-/* The same, unless others have the table: then returns false. */
-static bool
-TryLockTableUntilEnd(Oid relid, LOCKMODE mode)
-{
-	ResourceOwner caller = BecomeTransaction();
-	bool		locked = ConditionalLockRelationOid(relid, mode);
-
-	CurrentResourceOwner = caller;
-	return locked;
-}
-
-/* Undoes LockTableUntilEnd() at the same nesting level. */
-static void
-UnlockTable(Oid relid, LOCKMODE mode)
-{
-	ResourceOwner caller = BecomeTransaction();
-
-	UnlockRelationOid(relid, mode);
-	CurrentResourceOwner = caller;
-}
-
-/*
- * Returns the table that relid is a partition of, also while it is being detached;
- * InvalidOid if there is none, for which get_partition_parent() raises an error.
- */
-static Oid
-PartitionParent(Oid relid)
-{
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			parent = InvalidOid;
-
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		parent = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
-	systable_endscan(scan);
-	table_close(inherits, AccessShareLock);
-	return parent;
-}
-
-/*
- * Returns the tables from the root of the table's partition tree down to itself. A
- * partition's keys are locked as those of the root. A partition that is being
- * detached belongs to the tree until that is done: those who came through the root
- * may not have finished.
- */
-static List *
-PathFromRoot(Oid relid)
-{
-	List	   *path = list_make1_oid(relid);
-
-	/* Until we hold the locks, the two catalogs may tell of different moments. */
-	while (get_rel_relispartition(relid) && OidIsValid(relid = PartitionParent(relid)))
-		path = lcons_oid(relid, path);
-	return path;
-}
-
 static bool
 WithinBudget(int nkeys, int budget)
 {
@@ -244,62 +151,6 @@ bool
 IsBeyondBudget(int nkeys)
 {
 	return nkeys > CallBudget();
-}
-
-/*
- * Locks the table for a call, before anything else is done, and returns the root of
- * its partition tree. RowExclusiveLock is what any writer takes. A call that is
- * beyond the budget of key locks takes the whole table instead, if the caller may. It
- * does so now, while it holds no key of this call that others may wait for; a
- * transaction that wrote to the table before can still deadlock with another that
- * did. Raises 42P01 if the table is dropped meanwhile.
- *
- * Bulk calls on a partition must exclude writers that come through the root, so
- * the root is where the whole-table lock is taken. The tables between are locked
- * on the way down, in the order of PostgreSQL's own commands.
- */
-Oid
-LockTargetTable(Oid relid, bool whole_table)
-{
-	for (;;)
-	{
-		List	   *path = PathFromRoot(relid);
-		Oid			root = linitial_oid(path);
-		LOCKMODE	mode = RowExclusiveLock;
-		ListCell   *cell;
-
-		if (whole_table && MayLockWholeTable(root))
-			mode = WHOLE_TABLE_LOCK;
-		foreach(cell, path)
-			LockTableUntilEnd(lfirst_oid(cell), lfirst_oid(cell) == root ? mode : RowExclusiveLock);
-
-		/* It may have been dropped, attached or detached while we waited. */
-		RequireTable(relid);
-		if (equal(path, PathFromRoot(relid)))
-			return root;
-		foreach(cell, path)
-			UnlockTable(lfirst_oid(cell), lfirst_oid(cell) == root ? mode : RowExclusiveLock);
-	}
-}
-
-/*
- * Does this transaction exclude every other writer of the table already? Then it does so until
- * it ends: the lock may have been a cursor's so far.
- */
-bool
-HoldsWholeTable(Oid root)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, root);
-	for (LOCKMODE mode = WHOLE_TABLE_LOCK; mode <= MaxLockMode; mode++)
-	{
-		if (!HoldsLock(&tag, mode))
-			continue;
-		LockTableUntilEnd(root, mode);
-		return true;
-	}
-	return false;
 }
 
 static void

@@ -7,8 +7,6 @@
 
 #include "postgres.h"
 
-#include "storage/lockdefs.h"
-
 /*
  * The class of our advisory locks, in the fourth field of the lock tag: the
  * letters PU. Core uses 1 and 2, Citus 4 to 16. The view product_upsert_locks
@@ -25,9 +23,6 @@ extern int	max_waiters;		/* setting product_upsert.max_waiters */
 
 extern void InitKeyLocks(void);
 extern bool IsBeyondBudget(int nkeys);
-extern void LockTableUntilEnd(Oid relid, LOCKMODE mode);
-extern Oid	LockTargetTable(Oid relid, bool whole_table);
-extern bool HoldsWholeTable(Oid root);
 extern void LockKeys(Oid root, const uint32 *hashes, int nkeys);
 extern bool LockGuardedKey(Oid root, uint32 hash);
 extern void UnlockGuardedKey(Oid root, uint32 hash);

@@ -10,6 +10,7 @@
 
 #include "keyhash.h"
 #include "payload.h"
+#include "row.h"
 
 int			unknown_fields = UNKNOWN_FIELDS_ERROR;
 

@@ -15,17 +15,16 @@
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "ddl.h"
+#include "declaration.h"
 #include "duplicates.h"
-#include "guard.h"
 #include "keyhash.h"
 #include "keyinfo.h"
 #include "protect.h"
-#include "symbol.h"
+#include "table.h"
 
 /* What the trigger is called if there is none to replace, and what the index on the hash is called after. */
 #define GUARD_NAME		"product_upsert_guard"

@@ -8,7 +8,10 @@
 
 #include "utils/guc.h"
 
+#include "column.h"
+#include "jsonbwriter.h"
 #include "result.h"
+#include "row.h"
 
 bool		http_status = false;
 

@@ -9,11 +9,13 @@
 
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/varlena.h"
 
+#include "column.h"
+#include "payload.h"
 #include "row.h"
+#include "target.h"
 
 /* A name is near enough to suggest if it is at most this many edits, and half its length, away. */
 #define MAX_SUGGESTION_DISTANCE		3

@@ -12,15 +12,16 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
-#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/plancache.h"
 #include "utils/syscache.h"
 
+#include "checkedsql.h"
 #include "keycondition.h"
+#include "keyindex.h"
 #include "statement.h"
+#include "target.h"
 
 /* Statements kept per table; the least recently used makes room. */
 #define MAX_STATEMENTS	64

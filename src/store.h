@@ -67,24 +67,4 @@ typedef struct StoreMethods
 	void		(*close) (Store *store);
 } StoreMethods;
 
-extern bool direct_store;		/* setting product_upsert.direct_store */
-
-extern Store *OpenStore(Target *target, Relation rel);
-extern bool FindsDirectly(const Target *target, Relation rel);
-extern Store *OpenStoreToFind(Target *target, Relation rel);
-extern TupleTableSlot *MakeFoundSlot(Relation rel);
-extern TupleTableSlot *MakeStoredSlot(Relation rel);
-extern bool WasThereBefore(const TupleTableSlot *row, Snapshot snapshot, CommandId command);
-extern void RejectTriggersRow(const char *table, Relation rel) pg_attribute_noreturn();
-
-/* For the stores. */
-extern bool LockFoundRow(const Target *target, const Row *row, const Bitmapset *columns,
-						 const TupleTableSlot *found);
-extern bool IsStillThere(TM_Result result);
-
-extern const char *WhyNotFindDirectly(const Target *target, Relation rel);
-extern const char *WhyNotWriteDirectly(const Target *target, Relation rel);
-extern Store *OpenHeapStore(Target *target, Relation rel);
-extern Store *OpenSpiStore(Target *target, Relation rel, bool sees_all_rows);
-
 #endif							/* PRODUCT_UPSERT_STORE_H */

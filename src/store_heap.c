@@ -28,15 +28,18 @@
 #include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 
+#include "column.h"
 #include "compat.h"
-#include "guard.h"
+#include "declaration.h"
 #include "keyhash.h"
-#include "store.h"
+#include "keyindex.h"
+#include "row.h"
+#include "rowlock.h"
+#include "store_heap.h"
 
 /* Comparisons of composite values leave something behind in the scan, so it ends after so many searches. */
 #define SEARCHES_PER_SCAN	1000
@@ -674,6 +677,6 @@ OpenHeapStore(Target *target, Relation rel)
 	heap->index = index_open(index->oid, AccessShareLock);
 	heap->scan_keys = palloc(index->nscan_keys * sizeof(ScanKeyData));
 	memcpy(heap->scan_keys, index->scan_keys, index->nscan_keys * sizeof(ScanKeyData));
-	heap->second = MakeFoundSlot(rel);
+	heap->second = table_slot_create(rel, NULL);
 	return &heap->store;
 }

@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -19,18 +18,19 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
-#include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/partcache.h"
 #include "utils/plancache.h"
 #include "utils/rls.h"
-#include "utils/snapmgr.h"
 
+#include "checkedsql.h"
 #include "keyhash.h"
-#include "keylock.h"
+#include "keyindex.h"
+#include "rowlock.h"
 #include "statement.h"
-#include "store.h"
+#include "store_spi.h"
+#include "table.h"
+#include "targetcache.h"
 
 typedef struct SpiStore
 {

@@ -74,18 +74,7 @@ typedef struct Target
 	bool		discarded;		/* to be freed when the last user is done */
 } Target;
 
-/* Setting product_upsert.table: the target of product_upsert(jsonb), found through search_path. */
-extern char *default_table;
-
-extern void InitTargetCache(void);
-extern Oid	FindDefaultTable(void);
-extern void RequireTable(Oid relid);
-extern void RejectInsteadRules(Relation rel);
-extern Target *AcquireTarget(Relation rel);
-extern bool IsKeyIndexOnHash(const Target *target);
-extern bool CanArbitrate(const Target *target, Relation index);
-extern bool HasUnfinishedArbiter(const Target *target, Relation rel);
-extern void WarnOfMissingIndex(const Target *target);
+extern Target *BuildTarget(Relation rel);
 extern int	CompareNames(const char *name1, int length1, const char *name2, int length2);
 extern Column *FindColumn(const Target *target, const char *name, int length);
 extern char *KeyColumnList(const Target *target);

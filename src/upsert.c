@@ -17,16 +17,15 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "access/xact.h"
-#include "catalog/pg_class.h"
 #include "miscadmin.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
-#include "guard.h"
+#include "row.h"
+#include "store_choice.h"
+#include "triggerrow.h"
 #include "upsert.h"
 
 /* "Precondition failed", as HTTP has it. Class 40 would be retried blindly. */
@@ -384,9 +383,9 @@ BeginUpserts(Target *target, Relation rel)
 	/* We must see what the statement that calls us has written, and write as a command of our own. */
 	CommandCounterIncrement();
 	upserter->store = OpenStore(target, rel);
-	upserter->found = MakeFoundSlot(rel);
-	upserter->again = MakeFoundSlot(rel);
-	upserter->stored = MakeStoredSlot(rel);
+	upserter->found = table_slot_create(rel, NULL);
+	upserter->again = table_slot_create(rel, NULL);
+	upserter->stored = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
 	return upserter;
 }
 

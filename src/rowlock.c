@@ -1,6 +1,6 @@
 /*
- * store.c
- *		Which store a table gets, and what the stores have in common.
+ * rowlock.c
+ *		Locking the row that was found, and whether it is still there.
  */
 #include "postgres.h"
 
@@ -8,99 +8,14 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "executor/executor.h"
 #include "optimizer/optimizer.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/snapmgr.h"
 
-#include "keylock.h"
-#include "store.h"
-
-bool		direct_store = true;
-
-/*
- * Opens the store that serves the table. Whatever one of them does, the other does
- * as well, so the choice is about speed alone.
- */
-Store *
-OpenStore(Target *target, Relation rel)
-{
-	const bool	sees_all_rows = false;
-	const char *reason = direct_store ? WhyNotWriteDirectly(target, rel)
-		: "product_upsert.direct_store is off";
-
-	if (reason == NULL)
-		return OpenHeapStore(target, rel);
-	ereport(DEBUG1,
-			(errmsg_internal("product_upsert writes to table \"%s\" by SQL statements: %s",
-							 target->name, reason)));
-	return OpenSpiStore(target, rel, sees_all_rows);
-}
-
-/* Will OpenStoreToFind() open one that does without SPI, and can stay open while others come and go? */
-bool
-FindsDirectly(const Target *target, Relation rel)
-{
-	return direct_store && WhyNotFindDirectly(target, rel) == NULL;
-}
-
-/* Opens a store that will write nothing, and finds rows whether the caller may see them or not. */
-Store *
-OpenStoreToFind(Target *target, Relation rel)
-{
-	const bool	sees_all_rows = true;
-
-	if (FindsDirectly(target, rel))
-		return OpenHeapStore(target, rel);
-	return OpenSpiStore(target, rel, sees_all_rows);
-}
-
-/* Makes a slot for the rows that a store finds. */
-TupleTableSlot *
-MakeFoundSlot(Relation rel)
-{
-	return MakeSingleTupleTableSlot(RelationGetDescr(rel), table_slot_callbacks(rel));
-}
-
-/* Makes a slot for the rows that a store writes. */
-TupleTableSlot *
-MakeStoredSlot(Relation rel)
-{
-	return MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
-}
-
-/*
- * Was the row version there when the transaction's command of this number began, going by the snapshot? (A
- * foreign table's was.)
- */
-bool
-WasThereBefore(const TupleTableSlot *row, Snapshot snapshot, CommandId command)
-{
-	Relation	rel = table_open(row->tts_tableOid, AccessShareLock);
-	TupleTableSlot *slot = MakeFoundSlot(rel);
-	ItemPointerData tid = row->tts_tid;
-	bool		was_there = true;
-
-	PushCopiedSnapshot(snapshot);
-	GetActiveSnapshot()->curcid = command;
-	if (RELKIND_HAS_TABLE_AM(rel->rd_rel->relkind))
-		was_there = table_tuple_fetch_row_version(rel, &tid, GetActiveSnapshot(), slot);
-	PopActiveSnapshot();
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(rel, NoLock);
-	return was_there;
-}
-
-/* Who creates a row by its key cannot have triggers that do it, too: 27000. */
-void
-RejectTriggersRow(const char *table, Relation rel)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-			 errmsg("a trigger of table \"%s\" created a row with the key of the row being written", table),
-			 errtable(rel)));
-}
+#include "row.h"
+#include "rowlock.h"
+#include "table.h"
 
 /* Does a unique index have a generated column? Any column may change that. */
 static bool

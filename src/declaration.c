@@ -1,6 +1,9 @@
 /*
- * symbol.c
- *		Which of the extension's functions is a function in SQL?
+ * declaration.c
+ *		What the guard trigger of a table declares, and which function it calls.
+ *
+ * A function in SQL is known by the function in C that it stands for, as the extension may be in any
+ * schema, and others may create functions of the same name.
  */
 #include "postgres.h"
 
@@ -8,16 +11,16 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/syscache.h"
 
-#include "symbol.h"
+#include "declaration.h"
 
 /* Is the function the one in C that has this name there, whatever schema the extension is in? */
 bool
@@ -70,4 +73,54 @@ FindSibling(Oid function, const char *symbol)
 	if (!OidIsValid(sibling))
 		elog(ERROR, "the extension of function %u has no function %s", function, symbol);
 	return sibling;
+}
+
+bool
+IsGuard(const Trigger *trigger)
+{
+	return TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_AFTER(trigger->tgtype) &&
+		HasSymbol(trigger->tgfoid, GUARD_SYMBOL);
+}
+
+static bool
+SameArguments(const Trigger *a, const Trigger *b)
+{
+	if (a->tgnargs != b->tgnargs)
+		return false;
+	for (int i = 0; i < a->tgnargs; i++)
+	{
+		if (strcmp(a->tgargs[i], b->tgargs[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Returns the table's guard, or NULL. Its arguments declare the table's key, so if there
+ * are several, they must agree: 42P17. Works on a copy, in the current memory context: the
+ * relation's own is replaced when its cache entry is rebuilt, which any look at a catalog may do.
+ */
+const Trigger *
+FindGuard(Relation rel)
+{
+	const TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
+	const Trigger *guard = NULL;
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (!IsGuard(trigger))
+			continue;
+		if (guard == NULL)
+			guard = trigger;
+		else if (!SameArguments(guard, trigger))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					 errmsg("triggers \"%s\" and \"%s\" of table \"%s\" declare different keys",
+							guard->tgname, trigger->tgname, RelationGetRelationName(rel)),
+					 errhint("Drop one of them."),
+					 errtable(rel)));
+	}
+	return guard;
 }

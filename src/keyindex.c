@@ -1,0 +1,317 @@
+/*
+ * keyindex.c
+ *		Which indexes serve a table's key: to look it up, and to yield to.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_opfamily.h"
+#include "rewrite/prs2lock.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "declaration.h"
+#include "keyhash.h"
+#include "keyindex.h"
+
+/* Returns the key column that the index column is, or NULL. */
+static KeyColumn *
+KeyColumnOfIndex(const Target *target, Relation index, int position)
+{
+	AttrNumber	attnum = index->rd_index->indkey.values[position];
+
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		if (target->keys[i].column->attnum == attnum)
+			return &target->keys[i];
+	}
+	return NULL;
+}
+
+/* Does the index column know the key column's idea of equality? */
+static bool
+SharesEquality(const KeyColumn *key, Relation index, int position)
+{
+	return index->rd_indcollation[position] == key->collation &&
+		op_in_opfamily(key->eq_operator, index->rd_opfamily[position]);
+}
+
+/* Core's function for the predicate would run functions to fold constants. */
+static bool
+IsPartial(Relation index)
+{
+	return !heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+}
+
+/* Returns the expressions that the index has for columns, as they are in the catalog. */
+static List *
+IndexExpressions(Relation index)
+{
+	bool		isnull;
+	Datum		expressions = SysCacheGetAttr(INDEXRELID, index->rd_indextuple,
+											  Anum_pg_index_indexprs, &isnull);
+
+	return isnull ? NIL : (List *) stringToNode(TextDatumGetCString(expressions));
+}
+
+/* Can a search for the key start from this index? */
+static bool
+ServesLookup(const Target *target, Relation index)
+{
+	const KeyColumn *key = KeyColumnOfIndex(target, index, 0);
+
+	return index->rd_index->indisvalid &&
+		!IsPartial(index) &&
+		(index->rd_rel->relam == BTREE_AM_OID || index->rd_rel->relam == HASH_AM_OID) &&
+		key != NULL && SharesEquality(key, index, 0);
+}
+
+/* The columns of the key that the index has in front of all others. */
+static Bitmapset *
+LeadingKeyColumns(const Target *target, Relation index)
+{
+	Bitmapset  *columns = NULL;
+
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+	{
+		KeyColumn  *key = KeyColumnOfIndex(target, index, i);
+
+		if (key == NULL || !SharesEquality(key, index, i))
+			break;
+		columns = bms_add_member(columns, key->column->attnum);
+	}
+	return columns;
+}
+
+/* Has the index all rows, ordered by the whole key, once it is valid? */
+static bool
+HasKeyInFront(const Target *target, Relation index)
+{
+	return !IsPartial(index) &&
+		index->rd_rel->relam == BTREE_AM_OID &&
+		bms_equal(LeadingKeyColumns(target, index), target->key_columns);
+}
+
+/* Can an index scan look up the whole key? */
+static bool
+FindsKey(const Target *target, Relation index)
+{
+	return index->rd_index->indisvalid && HasKeyInFront(target, index);
+}
+
+/*
+ * Is the index's first column the hash of the key? Returns the function that it calls
+ * for that, or InvalidOid.
+ */
+static Oid
+HashFunctionOfIndex(const Target *target, Relation index)
+{
+	FuncExpr   *call;
+
+	if (!index->rd_index->indisvalid || IsPartial(index) ||
+		index->rd_index->indkey.values[0] != InvalidAttrNumber ||
+		index->rd_opfamily[0] != INTEGER_BTREE_FAM_OID)
+		return InvalidOid;
+	call = linitial(IndexExpressions(index));
+	if (!IsA(call, FuncExpr) || list_length(call->args) != target->nkeys ||
+		!HasSymbol(call->funcid, HASH_SYMBOL))
+		return InvalidOid;
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		Var		   *argument = list_nth(call->args, i);
+
+		if (!IsA(argument, Var) || argument->varattno != target->keys[i].column->attnum)
+			return InvalidOid;
+	}
+	return call->funcid;
+}
+
+/* Is the key looked up by its hash? Then what is found may have another key. */
+bool
+IsKeyIndexOnHash(const Target *target)
+{
+	return target->key_index && OidIsValid(target->key_index->hash_function);
+}
+
+static KeyIndex *
+MakeKeyIndex(Relation index)
+{
+	KeyIndex   *result = palloc0(sizeof(KeyIndex));
+
+	result->oid = RelationGetRelid(index);
+	/* Built over broken HOT chains, it must not be used by who could see their older members. */
+	if (index->rd_index->indcheckxmin)
+		result->not_before = HeapTupleHeaderGetXmin(index->rd_indextuple->t_data);
+	result->scan_keys = palloc0(index->rd_index->indnkeyatts * sizeof(ScanKeyData));
+	return result;
+}
+
+/* One scan key, for the hash. */
+static KeyIndex *
+BuildHashIndex(Relation index, Oid hash_function)
+{
+	KeyIndex   *result = MakeKeyIndex(index);
+
+	result->hash_function = hash_function;
+	result->hash = linitial(IndexExpressions(index));
+	ScanKeyInit(&result->scan_keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, (Datum) 0);
+	result->nscan_keys = 1;
+	return result;
+}
+
+/* One scan key for each of the index's columns, from the first, that is in the key. */
+static KeyIndex *
+BuildKeyIndex(const Target *target, Relation index)
+{
+	KeyIndex   *result = MakeKeyIndex(index);
+	int			natts = index->rd_index->indnkeyatts;
+
+	result->attnums = palloc(natts * sizeof(AttrNumber));
+	for (int i = 0; i < natts; i++)
+	{
+		KeyColumn  *key = KeyColumnOfIndex(target, index, i);
+		int			strategy;
+		Oid			left;
+		Oid			right;
+
+		if (key == NULL || !SharesEquality(key, index, i))
+			break;
+		get_op_opfamily_properties(key->eq_operator, index->rd_opfamily[i], false,
+								   &strategy, &left, &right);
+		ScanKeyEntryInitializeWithInfo(&result->scan_keys[i], 0, i + 1, strategy, right,
+									   key->collation, &key->eq_function, (Datum) 0);
+		result->attnums[i] = key->column->attnum;
+		result->nscan_keys++;
+	}
+	return result;
+}
+
+/* Is the index a unique constraint on the columns of the key and no others? */
+static bool
+IsUniqueOnColumns(const Target *target, Relation index)
+{
+	Bitmapset  *covered = NULL;
+
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+	{
+		KeyColumn  *key = KeyColumnOfIndex(target, index, i);
+
+		if (key == NULL)
+			return false;
+		covered = bms_add_member(covered, key->column->attnum);
+	}
+	return index->rd_index->indisunique && bms_equal(covered, target->key_columns);
+}
+
+/*
+ * Can an insert yield to it? That is so if it is unique on exactly the key, with the same idea of equality,
+ * and tells at once.
+ */
+bool
+CanArbitrate(const Target *target, Relation index)
+{
+	return index->rd_index->indimmediate && IsUniqueOnColumns(target, index) &&
+		HasKeyInFront(target, index);
+}
+
+/*
+ * Does it refuse rows, although ON CONFLICT does not take it for an arbiter? So it is while it is built,
+ * replaced or dropped CONCURRENTLY.
+ */
+static bool
+IsUnfinished(const Target *target, Relation index)
+{
+	return index->rd_index->indisready && !index->rd_index->indisvalid && CanArbitrate(target, index);
+}
+
+/* ON CONFLICT does not go with rules that rewrite the write. */
+static bool
+HasWriteRules(Relation rel)
+{
+	if (rel->rd_rules == NULL)
+		return false;
+	for (int i = 0; i < rel->rd_rules->numLocks; i++)
+	{
+		if (rel->rd_rules->rules[i]->event != CMD_SELECT)
+			return true;
+	}
+	return false;
+}
+
+void
+BuildIndexes(Target *target, Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+	bool		has_deferrable = false;
+	int			narrowest = INDEX_MAX_KEYS + 1;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+		Oid			hash_function = HashFunctionOfIndex(target, index);
+
+		if (OidIsValid(hash_function))
+		{
+			target->key_index = BuildHashIndex(index, hash_function);
+			narrowest = 0;
+		}
+		if (ServesLookup(target, index) && !target->looks_up_by_hash)
+		{
+			target->lookup_index = RelationGetRelid(index);
+			target->looks_up_by_hash = index->rd_rel->relam == HASH_AM_OID;
+		}
+		if (FindsKey(target, index) && index->rd_index->indnkeyatts < narrowest)
+		{
+			target->key_index = BuildKeyIndex(target, index);
+			narrowest = index->rd_index->indnkeyatts;
+		}
+		if (IsUniqueOnColumns(target, index))
+		{
+			if (index->rd_index->indisvalid && CanArbitrate(target, index))
+			{
+				target->arbiters = lappend_oid(target->arbiters, RelationGetRelid(index));
+				/* Inheritance children have rows of the table that are not in its index. */
+				target->index_enforces_key = target->partitioned || !rel->rd_rel->relhassubclass;
+				target->index_enforces_nulls |= target->index_enforces_key &&
+					index->rd_index->indnullsnotdistinct;
+			}
+			target->unfinished |= IsUnfinished(target, index);
+			if (!index->rd_index->indimmediate)
+				has_deferrable = true;
+		}
+		index_close(index, AccessShareLock);
+	}
+	/* ON CONFLICT does not take deferrable constraints, even beside another. */
+	target->yields = !has_deferrable && !HasWriteRules(rel);
+	if (!target->yields)
+		target->arbiters = NIL;
+	if (target->key_index)
+		target->lookup_index = target->key_index->oid;
+	list_free(indexes);
+}
+
+/* The same as target->unfinished, by what the relation's indexes are now. */
+bool
+LooksUnfinished(const Target *target, Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+	bool		unfinished = false;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		unfinished |= IsUnfinished(target, index);
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return unfinished;
+}
