@@ -302,7 +302,8 @@ FindArbiters(HeapStore *heap)
 		Relation	index = result_rel->ri_IndexRelationDescs[i];
 		IndexInfo  *info = result_rel->ri_IndexRelationInfo[i];
 
-		if (!info->ii_ReadyForInserts || !CanArbitrate(heap->store.target, index))
+		if (!info->ii_Unique || !info->ii_ReadyForInserts ||
+			!CanArbitrate(heap->store.target, index))
 			continue;
 		BuildSpeculativeIndexInfo(index, info);
 		heap->arbiters = lappend_oid(heap->arbiters, RelationGetRelid(index));

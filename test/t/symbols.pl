@@ -76,6 +76,9 @@ my @allowed = sort qw(Pg_magic_func _PG_init), map { ($_, "pg_finfo_$_") } @func
 
 is(join("\n", names('--dynamic')), join("\n", @allowed), 'what PostgreSQL looks up is shown, and nothing else');
 
+# It would be inlined from there, and what it calls looked up by name in all libraries.
+ok(!-e pg_config('pkglibdir') . '/bitcode/product_upsert.index.bc', 'JIT compilation has no bitcode of it');
+
 # -- whose functions it calls -------------------------------------------------------------------------
 
 my %ours = map { $_ => 1 } names();
