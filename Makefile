@@ -8,6 +8,7 @@ OBJS = product_upsert.o \
 	src/bulk.o \
 	src/call.o \
 	src/column.o \
+	src/engine.o \
 	src/guard.o \
 	src/jsonbwriter.o \
 	src/keyhash.o \

@@ -73,6 +73,13 @@ CREATE FUNCTION product_upsert_lock_key(target regclass, key text[]) RETURNS voi
 COMMENT ON FUNCTION product_upsert_lock_key(regclass, text[]) IS
 	'for product_upsert_merge: take the lock on the key whose values these are texts of, until the transaction ends';
 
+CREATE FUNCTION product_upsert_check_protectable(target regclass) RETURNS void
+	AS 'MODULE_PATHNAME', 'product_upsert_check_protectable'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION product_upsert_check_protectable(regclass) IS
+	'for product_upsert_protect: raise an error if another extension keeps a table''s rows elsewhere';
+
 -- A partition's guard comes and goes with that of the partitioned table.
 CREATE FUNCTION product_upsert_check_unprotected_above(target regclass) RETURNS void
 	LANGUAGE plpgsql
@@ -145,6 +152,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
 			MESSAGE = CASE WHEN target IS NULL THEN 'target' ELSE 'key' END || ' must not be null';
 	END IF;
+	PERFORM @extschema@.product_upsert_check_protectable(target);
 	IF cardinality(key) NOT BETWEEN 1 AND 32 OR array_position(key, NULL) IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a key has 1 to 32 columns';
 	END IF;

@@ -34,6 +34,7 @@ PG_FUNCTION_INFO_V1(product_upsert_from);
 PG_FUNCTION_INFO_V1(product_upsert_lock);
 PG_FUNCTION_INFO_V1(product_upsert_guard);
 PG_FUNCTION_INFO_V1(product_upsert_hash);
+PG_FUNCTION_INFO_V1(product_upsert_check_protectable);
 PG_FUNCTION_INFO_V1(product_upsert_key);
 PG_FUNCTION_INFO_V1(product_upsert_lookup_index);
 PG_FUNCTION_INFO_V1(product_upsert_same_key);
@@ -190,6 +191,16 @@ Datum
 product_upsert_hash(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64((int64) HashArguments(fcinfo));
+}
+
+/*
+ * product_upsert_check_protectable(target regclass) returns void
+ */
+Datum
+product_upsert_check_protectable(PG_FUNCTION_ARGS)
+{
+	CheckProtectable(GetRelation(fcinfo, 0, "target"));
+	PG_RETURN_VOID();
 }
 
 /*

@@ -10,6 +10,7 @@
 #include "utils/lsyscache.h"
 
 #include "call.h"
+#include "engine.h"
 #include "keyhash.h"
 #include "keyinfo.h"
 #include "keylock.h"
@@ -22,6 +23,19 @@ OpenToLook(Oid relid)
 {
 	RequireTable(relid);
 	return table_open(relid, AccessShareLock);
+}
+
+/* Raises 0A000 if another extension keeps the table's rows where a guard cannot look for a key. */
+void
+CheckProtectable(Oid relid)
+{
+	const bool	guarded = false;
+	Relation	rel = OpenToLook(relid);
+
+	RejectDistributed(rel);
+	RejectHypertable(rel);
+	RejectChunk(rel, guarded);
+	table_close(rel, NoLock);
 }
 
 /* The names of the key's columns, as the table's guard declares them or by default. */

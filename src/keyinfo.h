@@ -9,6 +9,7 @@
 
 #include "utils/array.h"
 
+extern void CheckProtectable(Oid relid);
 extern ArrayType *KeyColumns(Oid relid);
 extern Oid	LookupIndex(Oid relid);
 extern char *SameKeyCondition(Oid relid, ArrayType *key);

@@ -35,6 +35,7 @@
 #include "utils/typcache.h"
 
 #include "compat.h"
+#include "engine.h"
 #include "guard.h"
 #include "symbol.h"
 #include "target.h"
@@ -66,7 +67,7 @@ InvalidateTarget(Datum arg pg_attribute_unused(), Oid relid)
 	HASH_SEQ_STATUS scan;
 	CachedTarget *entry;
 
-	if (OidIsValid(relid))
+	if (OidIsValid(relid) && !IsHypertableSignal(relid))
 	{
 		entry = hash_search(targets, &relid, HASH_FIND, NULL);
 		if (entry)
@@ -632,8 +633,10 @@ BuildTarget(Relation rel)
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Target	   *target = palloc0(sizeof(Target));
-	const Trigger *guard;
+	const Trigger *guard = FindGuard(rel);
 
+	RejectDistributed(rel);
+	RejectChunk(rel, guard != NULL);
 	target->context = context;
 	target->relid = RelationGetRelid(rel);
 	target->owner = rel->rd_rel->relowner;
@@ -641,11 +644,11 @@ BuildTarget(Relation rel)
 	MemoryContextCopyAndSetIdentifier(context, target->name);
 	target->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	BuildColumns(target, rel);
-	guard = FindGuard(rel);
 	BuildKey(target, rel, guard);
 	BuildGuarded(target, rel, guard);
 	BuildIndexes(target, rel);
 	target->partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	target->hypertable = IsHypertable(rel);
 
 	MemoryContextSwitchTo(caller);
 	return target;

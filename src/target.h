@@ -62,6 +62,7 @@ typedef struct Target
 	KeyIndex   *key_index;		/* NULL if there is none */
 	List	   *arbiters;		/* unique indexes on exactly the key: an insert can yield to them */
 	bool		partitioned;
+	bool		hypertable;		/* TimescaleDB keeps its rows in chunks */
 	Oid			guarded;		/* the table or, for a partition, topmost table that a guard guards */
 
 	struct StatementCache *statements;	/* the SPI store's; NULL until it needs them */
