@@ -12,6 +12,7 @@ OBJS = product_upsert.o \
 	src/ddl.o \
 	src/declaration.o \
 	src/duplicates.o \
+	src/engine.o \
 	src/guard.o \
 	src/guard_store.o \
 	src/identity.o \

@@ -22,6 +22,7 @@
 #include "ddl.h"
 #include "declaration.h"
 #include "duplicates.h"
+#include "engine.h"
 #include "keyhash.h"
 #include "keyinfo.h"
 #include "protect.h"
@@ -321,11 +322,15 @@ CreateHashIndex(Oid relid, const List *key, Oid function)
 Oid
 ProtectTable(Oid relid, ArrayType *key, Oid caller, int64 *duplicate_keys)
 {
+	const bool	guarded = false;
 	List	   *names = ReadKey(key);
 	Relation	rel = OpenToLook(relid);
 	Oid			guard = FindSibling(caller, GUARD_SYMBOL);
 	Oid			index;
 
+	RejectDistributed(rel);
+	RejectHypertable(rel);
+	RejectChunk(rel, guarded);
 	CheckColumns(relid, names);
 	CheckKind(rel, names);
 	*duplicate_keys = CountDuplicates(rel, names);

@@ -95,6 +95,8 @@ WhyNotFindDirectly(const Target *target, Relation rel)
 {
 	if (rel->rd_rel->relkind != RELKIND_RELATION)
 		return "it is partitioned";
+	if (target->hypertable)
+		return "it is a hypertable";
 	if (rel->rd_rel->relam != HEAP_TABLE_AM_OID)
 		return "it has another table access method";
 	if (rel->rd_rel->relhassubclass)

@@ -22,6 +22,7 @@
 #include "column.h"
 #include "compat.h"
 #include "declaration.h"
+#include "engine.h"
 #include "keyindex.h"
 #include "target.h"
 
@@ -235,17 +236,19 @@ BuildTarget(Relation rel)
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Target	   *target = palloc0(sizeof(Target));
-	const Trigger *guard;
+	const Trigger *guard = FindGuard(rel);
 
+	RejectDistributed(rel);
+	RejectChunk(rel, guard != NULL);
 	target->context = context;
 	target->relid = RelationGetRelid(rel);
 	target->owner = rel->rd_rel->relowner;
 	target->partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	target->hypertable = IsHypertable(rel);
 	target->name = pstrdup(RelationGetRelationName(rel));
 	MemoryContextCopyAndSetIdentifier(context, target->name);
 	target->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	BuildColumns(target, rel);
-	guard = FindGuard(rel);
 	BuildKey(target, rel, guard);
 	BuildGuarded(target, rel, guard);
 	BuildIndexes(target, rel);

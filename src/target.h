@@ -67,6 +67,7 @@ typedef struct Target
 	bool		index_enforces_key; /* one of them is in force at once, for keys without NULL */
 	bool		index_enforces_nulls;	/* and for those with NULL, too */
 	bool		partitioned;
+	bool		hypertable;		/* TimescaleDB keeps its rows in chunks */
 	Oid			guarded;		/* the table or, for a partition, topmost table that a guard guards */
 
 	struct StatementCache *statements;	/* the SPI store's; NULL until it needs them */

@@ -19,6 +19,7 @@
 #include "utils/syscache.h"
 
 #include "target.h"
+#include "engine.h"
 #include "keyindex.h"
 #include "targetcache.h"
 
@@ -44,7 +45,7 @@ InvalidateTarget(Datum arg pg_attribute_unused(), Oid relid)
 	HASH_SEQ_STATUS scan;
 	CachedTarget *entry;
 
-	if (OidIsValid(relid))
+	if (OidIsValid(relid) && !IsHypertableSignal(relid))
 	{
 		entry = hash_search(targets, &relid, HASH_FIND, NULL);
 		if (entry)
