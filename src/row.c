@@ -114,13 +114,14 @@ RowFromJsonb(const Target *target, const JsonbValue *object, UnknownFields unkno
 	{
 		Column	   *column = NextColumn(target, &field, &next);
 
+	const bool	in_use = target->users > 1;	/* as by the call whose domain check makes this one */
 		if (column == NULL && unknown_fields == UNKNOWN_FIELDS_ERROR)
 			ReportUnknownField(target, field.val.string.val, field.val.string.len);
 		(void) JsonbIteratorNext(&iterator, &field, true);
 		if (column == NULL)
 			continue;
 		position->field = column->name;
-		row->values[column->attnum - 1] = ValueFromField(column, object, &field,
+		row->values[column->attnum - 1] = ValueFromField(column, object, &field, in_use,
 														 &row->isnull[column->attnum - 1]);
 		position->field = NULL;
 		row->given = bms_add_member(row->given, column->attnum);
