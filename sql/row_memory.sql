@@ -169,5 +169,37 @@ SELECT * FROM product_upsert_from('many', 'loaded');
 SELECT max(bytes) - min(bytes) < 500000 FROM memory WHERE rows <= 20000;
 SELECT max(bytes) - min(bytes) < 500000 FROM memory WHERE rows > 20000;
 
+-- Elements that wait for their turn take memory for what they give, however wide the table is.
+CREATE FUNCTION waiting() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF new.serial = '1' THEN
+		INSERT INTO memory SELECT 1, used_bytes FROM pg_backend_memory_contexts WHERE name = 'product_upsert call';
+	END IF;
+	RETURN NULL;
+END $$;
+CREATE TABLE wide (brand text, serial text, manufacturer text, maker text GENERATED ALWAYS AS (same(manufacturer)) STORED);
+DO $$
+BEGIN
+	EXECUTE (SELECT format('ALTER TABLE wide %s', string_agg(format('ADD c%s int', i), ', ')) FROM generate_series(1, 1500) AS i);
+END $$;
+CREATE INDEX ON wide (brand, serial, manufacturer);
+CREATE TRIGGER waiting BEFORE INSERT ON wide FOR EACH ROW EXECUTE FUNCTION waiting();
+CREATE FUNCTION bytes_per_element(fields text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	payload jsonb;
+BEGIN
+	EXECUTE format('SELECT jsonb_agg(jsonb_build_object(''brand'', ''b'', ''serial'', i::text, ''manufacturer'', ''m'', %s)) FROM numbers', fields) INTO payload;
+	TRUNCATE memory;
+	PERFORM product_upsert('wide', payload);
+	RETURN (SELECT bytes FROM memory) / jsonb_array_length(payload);
+END $$;
+SELECT bytes_per_element($$'c7', i$$) < 1000;
+-- also where elements have different fields
+SELECT bytes_per_element($$'c' || i % 1500 + 1, i$$) < 1000;
+-- A generated key is computed for each of them.
+CREATE TRIGGER guard AFTER INSERT OR UPDATE ON wide FOR EACH ROW EXECUTE FUNCTION product_upsert_guard('brand', 'serial', 'maker');
+CREATE INDEX ON wide (brand, serial, maker);
+SELECT bytes_per_element($$'c7', i$$) < 1000;
+
 SET client_min_messages = error;
 DROP SCHEMA pu_row_memory CASCADE;
