@@ -151,7 +151,7 @@ CREATE TABLE memory (rows bigint, bytes bigint);
 CREATE SEQUENCE measured;
 CREATE FUNCTION measure() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	IF nextval('measured') % 10000 = 0 THEN
+	IF nextval('measured') % 5000 = 0 THEN
 		INSERT INTO memory SELECT currval('measured'), sum(used_bytes) FROM pg_backend_memory_contexts WHERE name LIKE 'product_upsert %' OR name = 'ExecutorState';
 	END IF;
 	RETURN NULL;
@@ -162,12 +162,12 @@ CREATE INDEX ON loaded (price);
 CREATE TRIGGER guard AFTER INSERT OR UPDATE ON loaded FOR EACH ROW EXECUTE FUNCTION product_upsert_guard('a', 'b', 'g');
 CREATE TRIGGER a BEFORE INSERT OR UPDATE ON loaded FOR EACH ROW EXECUTE FUNCTION before_with_settings();
 CREATE TRIGGER measure AFTER INSERT OR UPDATE ON loaded FOR EACH ROW EXECUTE FUNCTION measure();
-CREATE VIEW many AS SELECT row(i, 'x')::pair AS a, 'b' AS b, i AS c, i % 100 AS price FROM generate_series(1, 20000) AS i;
+CREATE VIEW many AS SELECT row(i, 'x')::pair AS a, 'b' AS b, i AS c, i % 100 AS price FROM generate_series(1, 10000) AS i;
 SELECT * FROM product_upsert_from('many', 'loaded');
-CREATE OR REPLACE VIEW many AS SELECT row(i, 'x')::pair AS a, 'b' AS b, i AS c, i % 100 + 1 AS price FROM generate_series(1, 20000) AS i;
+CREATE OR REPLACE VIEW many AS SELECT row(i, 'x')::pair AS a, 'b' AS b, i AS c, i % 100 + 1 AS price FROM generate_series(1, 10000) AS i;
 SELECT * FROM product_upsert_from('many', 'loaded');
-SELECT max(bytes) - min(bytes) < 500000 FROM memory WHERE rows <= 20000;
-SELECT max(bytes) - min(bytes) < 500000 FROM memory WHERE rows > 20000;
+SELECT max(bytes) - min(bytes) < 300000 FROM memory WHERE rows <= 10000;
+SELECT max(bytes) - min(bytes) < 300000 FROM memory WHERE rows > 10000;
 
 -- Elements that wait for their turn take memory for what they give, however wide the table is.
 CREATE FUNCTION waiting() RETURNS trigger LANGUAGE plpgsql AS $$
