@@ -258,7 +258,7 @@ UpsertPayloadFromSlot(BulkLoad *load, TupleTableSlot *slot)
 	{
 		if (payload.is_array)
 			load->position.element = i;
-		Upsert(load, payload.rows[i]);
+		Upsert(load, TakeRow(&payload, load->target, i));
 	}
 	load->position.element = -1;
 }

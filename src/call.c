@@ -64,7 +64,7 @@ UpsertRows(Call *call, const Row *if_match)
 
 		if (payload->is_array)
 			call->position.element = i;
-		UpsertRow(upserter, payload->rows[i], if_match, &outcome);
+		UpsertRow(upserter, TakeRow(payload, call->target, i), if_match, &outcome);
 		WriteOutcome(&writer, payload->is_array ? &array : NULL, call->target, &outcome);
 		call->created |= outcome.action == ACTION_CREATED;
 		MemoryContextReset(row_context);

@@ -287,7 +287,7 @@ BuildColumn(Column *column, Relation rel, AttrNumber attnum)
  * in use, it starts anew. Its garbage goes away at once.
  */
 static Datum
-Populate(Column *column, const JsonbValue *object, bool *isnull)
+Populate(Column *column, const JsonbValue *object, bool in_use, bool *isnull)
 {
 	LOCAL_FCINFO(fcinfo, 2);
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "product_upsert field",
@@ -299,7 +299,7 @@ Populate(Column *column, const JsonbValue *object, bool *isnull)
 	HeapTupleData row;
 	Datum		value;
 
-	if (column->varies)
+	if (column->varies || in_use)
 	{
 		fmgr_info_copy(&fresh, populate, CurrentMemoryContext);
 		populate = &fresh;
@@ -344,8 +344,10 @@ FieldText(const JsonbValue *field)
 
 /* Converts a field that is not null; what it was made from may be part of the result. */
 static Datum
-Convert(Column *column, const JsonbValue *field)
+Convert(Column *column, const JsonbValue *field, bool in_use)
 {
+	FmgrInfo   *input = &column->input_function;
+	FmgrInfo	fresh;
 	char	   *text;
 	Datum		value;
 
@@ -362,30 +364,55 @@ Convert(Column *column, const JsonbValue *field)
 		return DirectFunctionCall2(numeric, value, Int32GetDatum(column->input_typmod));
 	}
 
+	if (in_use)
+	{
+		fmgr_info_copy(&fresh, input, CurrentMemoryContext);
+		input = &fresh;
+	}
 	text = FieldText(field);
 	value = InputFunctionCall(&column->input_function, text, column->input_parameter, column->input_typmod);
 	pfree(text);
 	return value;
 }
 
+static void
+CheckDomain(Column *column, Datum value, bool isnull, bool in_use)
+{
+	MemoryContext scratch;
+
+	if (!in_use)
+	{
+		domain_check(value, isnull, column->type, &column->domain_constraints, column->context);
+		return;
+	}
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "product_upsert domain",
+									ALLOCSET_SMALL_SIZES);
+	domain_check(value, isnull, column->type, NULL, scratch);
+	MemoryContextDelete(scratch);
+}
+
 /*
  * Returns the value of the column that a field gives, as jsonb_populate_record()
  * would; object is what the field is in. It is in the current memory context or
  * part of the object. Raises what the conversion raises.
+ *
+ * Conversions keep what they looked up, and a domain's check, which may call us, works
+ * with that: in_use tells that it may be at work now.
  */
 Datum
-ValueFromField(Column *column, const JsonbValue *object, const JsonbValue *field, bool *isnull)
+ValueFromField(Column *column, const JsonbValue *object, const JsonbValue *field, bool in_use,
+			   bool *isnull)
 {
 	Datum		value = (Datum) 0;
 
 	if (column->input == INPUT_BY_POPULATE)
-		return Populate(column, object, isnull);
+		return Populate(column, object, in_use, isnull);
 
 	*isnull = field->type == jbvNull;
 	if (!*isnull)
-		value = Convert(column, field);
+		value = Convert(column, field, in_use);
 	if (column->type != column->base_type)
-		domain_check(value, *isnull, column->type, &column->domain_constraints, column->context);
+		CheckDomain(column, value, *isnull, in_use);
 	return value;
 }
 

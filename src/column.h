@@ -76,7 +76,7 @@ extern void KeepExpression(Expression *expression, Node *source, Column *column)
 extern Expr *PlanExpression(Expression *expression);
 extern void BuildColumn(Column *column, Relation rel, AttrNumber attnum);
 extern Datum ValueFromField(Column *column, const JsonbValue *object, const JsonbValue *field,
-							bool *isnull);
+							bool in_use, bool *isnull);
 extern void FieldFromValue(Column *column, Datum value, bool isnull, JsonbValue *field);
 
 #endif							/* PRODUCT_UPSERT_COLUMN_H */

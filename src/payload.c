@@ -82,18 +82,28 @@ ReadPayload(Payload *payload, Jsonb *argument, Position *position)
 void
 ReadRows(Payload *payload, Target *target, Position *position)
 {
-	payload->rows = palloc(payload->nrows * sizeof(Row *));
+	payload->rows = palloc(payload->nrows * sizeof(PackedRow *));
+	payload->row = MakeRow(target);
 	payload->hashes = palloc(payload->nrows * sizeof(uint32));
 	for (int i = 0; i < payload->nrows; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (payload->is_array)
 			position->element = i;
-		payload->rows[i] = RowFromJsonb(target, &payload->objects[i], unknown_fields, position);
-		CompleteKey(target, payload->rows[i]);
-		payload->hashes[i] = HashKeyForLock(target, payload->rows[i]);
+		ReadFields(payload->row, target, &payload->objects[i], unknown_fields, position);
+		CompleteKey(target, payload->row);
+		payload->hashes[i] = HashKeyForLock(target, payload->row);
+		payload->rows[i] = PackRow(target, payload->row, i > 0 ? payload->rows[i - 1] : NULL);
 	}
 	position->element = -1;
+}
+
+/* Returns the nth row, until the next is taken. */
+const Row *
+TakeRow(const Payload *payload, const Target *target, int n)
+{
+	UnpackRow(payload->row, target, payload->rows[n]);
+	return payload->row;
 }
 
 /*
@@ -114,7 +124,8 @@ ReadIfMatch(const Payload *payload, Jsonb *argument, const Target *target, Posit
 		Reject("if_match must be an object");
 	object = BinaryValue(argument);
 	position->in_if_match = true;
-	row = RowFromJsonb(target, &object, UNKNOWN_FIELDS_ERROR, position);
+	row = MakeRow(target);
+	ReadFields(row, target, &object, UNKNOWN_FIELDS_ERROR, position);
 	position->in_if_match = false;
 	return row;
 }

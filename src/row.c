@@ -97,20 +97,29 @@ MakeRow(const Target *target)
 	return row;
 }
 
+/* Makes it a row of NULLs again, none of them given. */
+static void
+ClearRow(Row *row, const Target *target)
+{
+	memset(row->isnull, true, target->desc->natts * sizeof(bool));
+	row->given = NULL;
+}
+
 /*
- * Makes a row of the fields of object, a jsonb object in binary form. Errors: 42703
+ * Sets the row to the fields of object, a jsonb object in binary form. Errors: 42703
  * for a field that is no column, unless those are to be ignored, and whatever the
  * conversion of a value raises. *position tells the field meanwhile.
  */
-Row *
-RowFromJsonb(const Target *target, const JsonbValue *object, UnknownFields unknown_fields,
-			 Position *position)
+void
+ReadFields(Row *row, const Target *target, const JsonbValue *object, UnknownFields unknown_fields,
+		   Position *position)
 {
-	Row		   *row = MakeRow(target);
 	JsonbIterator *iterator = JsonbIteratorInit(object->val.binary.data);
 	JsonbValue	field;
+	const bool	in_use = target->users > 1;	/* as by the call whose domain check makes this one */
 	int			next = 0;
 
+	ClearRow(row, target);
 	(void) JsonbIteratorNext(&iterator, &field, true);
 	while (JsonbIteratorNext(&iterator, &field, true) == WJB_KEY)
 	{
@@ -122,12 +131,11 @@ RowFromJsonb(const Target *target, const JsonbValue *object, UnknownFields unkno
 		if (column == NULL)
 			continue;
 		position->field = column->name;
-		row->values[column->attnum - 1] = ValueFromField(column, object, &field,
+		row->values[column->attnum - 1] = ValueFromField(column, object, &field, in_use,
 														 &row->isnull[column->attnum - 1]);
 		position->field = NULL;
 		row->given = bms_add_member(row->given, column->attnum);
 	}
-	return row;
 }
 
 /* The key must be known before anything is looked up: raises 22023 naming what is missing. */
@@ -175,8 +183,8 @@ GenerateKey(Target *target, Row *row)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(target->desc, &TTSOpsVirtual);
 	ExprContext *context = CreateStandaloneExprContext();
-
 	MemoryContext caller = CurrentMemoryContext;
+
 	memcpy(slot->tts_values, row->values, target->desc->natts * sizeof(Datum));
 	memcpy(slot->tts_isnull, row->isnull, target->desc->natts * sizeof(bool));
 	slot->tts_tableOid = target->relid;
@@ -215,6 +223,69 @@ CompleteKey(Target *target, Row *row)
 	RequireKeyFields(target, row->given);
 	if (bms_overlap(target->key_columns, target->read_only_columns))
 		GenerateKey(target, row);
+}
+
+static void
+PackValue(PackedRow *packed, const Row *row, AttrNumber attnum)
+{
+	packed->values[packed->nvalues] = row->values[attnum - 1];
+	packed->isnull[packed->nvalues] = row->isnull[attnum - 1];
+	packed->nvalues++;
+}
+
+/*
+ * Packs a row that has its whole key, and may be used for another then. previous is the row that was
+ * packed before it, or NULL.
+ */
+PackedRow *
+PackRow(const Target *target, const Row *row, const PackedRow *previous)
+{
+	int			max_values = bms_num_members(row->given) + target->nkeys;
+	PackedRow  *packed = palloc(offsetof(PackedRow, values) +
+								max_values * (sizeof(Datum) + sizeof(bool)));
+	int			attnum = -1;
+
+	packed->given = row->given;
+	if (previous && bms_equal(previous->given, row->given))
+	{
+		packed->given = previous->given;
+		bms_free(row->given);
+	}
+	packed->nvalues = 0;
+	packed->isnull = (bool *) &packed->values[max_values];
+	while ((attnum = bms_next_member(packed->given, attnum)) >= 0)
+		PackValue(packed, row, attnum);
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		if (target->keys[i].generation.source)
+			PackValue(packed, row, target->keys[i].column->attnum);
+	}
+	return packed;
+}
+
+static void
+UnpackValue(Row *row, const PackedRow *packed, int position, AttrNumber attnum)
+{
+	row->values[attnum - 1] = packed->values[position];
+	row->isnull[attnum - 1] = packed->isnull[position];
+}
+
+/* Sets the row to what was packed. */
+void
+UnpackRow(Row *row, const Target *target, const PackedRow *packed)
+{
+	int			position = 0;
+	int			attnum = -1;
+
+	ClearRow(row, target);
+	row->given = packed->given;
+	while ((attnum = bms_next_member(packed->given, attnum)) >= 0)
+		UnpackValue(row, packed, position++, attnum);
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		if (target->keys[i].generation.source)
+			UnpackValue(row, packed, position++, target->keys[i].column->attnum);
+	}
 }
 
 /* Has the stored row that is given by its values the key of row? NULL equals NULL. */

@@ -22,6 +22,18 @@ typedef struct Row
 	Bitmapset  *given;			/* attnums whose values the payload gives */
 } Row;
 
+/*
+ * A row that waits for its turn: as large as what it holds, however wide the table is. That is
+ * what is given, in the order of the attnums, and then the generated columns of the key.
+ */
+typedef struct PackedRow
+{
+	Bitmapset  *given;			/* shared by rows that are packed one after the other */
+	int			nvalues;
+	bool	   *isnull;
+	Datum		values[FLEXIBLE_ARRAY_MEMBER];
+} PackedRow;
+
 /* Which part of the arguments is being worked on, for the context line of an error. */
 typedef struct Position
 {
@@ -32,8 +44,10 @@ typedef struct Position
 
 extern void ReportUnknownField(const Target *target, const char *name, int length);
 extern Row *MakeRow(const Target *target);
-extern Row *RowFromJsonb(const Target *target, const JsonbValue *object,
-						 UnknownFields unknown_fields, Position *position);
+extern void ReadFields(Row *row, const Target *target, const JsonbValue *object,
+					   UnknownFields unknown_fields, Position *position);
+extern PackedRow *PackRow(const Target *target, const Row *row, const PackedRow *previous);
+extern void UnpackRow(Row *row, const Target *target, const PackedRow *packed);
 extern void RequireKeyFields(const Target *target, const Bitmapset *given);
 extern void CompleteKey(Target *target, Row *row);
 extern bool SameKey(const Target *target, const Row *row, const Datum *values, const bool *isnull);
