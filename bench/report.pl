@@ -9,13 +9,14 @@ use open qw(:std :encoding(UTF-8));
 my ($measurements, $picture) = @ARGV;
 
 my @contenders = (
-    [ product_upsert => 'product_upsert' ],
-    [ conflict_id    => 'ON CONFLICT, id' ],
-    [ conflict_row   => 'ON CONFLICT, row' ],
-    [ conflict_json  => 'ON CONFLICT from JSON, row' ],
-    [ merge          => 'MERGE' ],
-    [ plpgsql        => 'PL/pgSQL' ],
-    [ plain          => 'plain' ]);
+	[ product_upsert => 'product_upsert' ],
+	[ conflict_id => 'ON CONFLICT, id' ],
+	[ conflict_row => 'ON CONFLICT, row' ],
+	[ conflict_json => 'ON CONFLICT from JSON, row' ],
+	[ merge => 'MERGE' ],
+	[ plpgsql => 'PL/pgSQL' ],
+	[ plain => 'plain' ]
+);
 
 # Those that product_upsert is compared with.
 my @rivals = qw(conflict_id conflict_row conflict_json);
@@ -23,35 +24,37 @@ my @rivals = qw(conflict_id conflict_row conflict_json);
 # The ratios that are wanted: part, workload, condition, rival, at least. Where each commit waits for
 # the disk, writers are all as fast as the disk, so none is wanted there but of calls that need not write.
 my @wanted = (
-    [ 'single', qr/create|update/, qr/commit off/,             'conflict_row',  1 ],
-    [ 'single', qr/unchanged/,     qr/commit off/,             'conflict_row',  1.25 ],
-    [ 'single', qr/unchanged/,     qr/^1 client,.* commit on/, 'conflict_row',  2 ],
-    [ 'single', qr/unchanged/,     qr/^8 clients.* commit on/, 'conflict_row',  3 ],
-    [ 'single', qr//,              qr/commit off/,             'conflict_json', 1.5 ],
-    [ 'hot',    qr//,              qr//,                       'conflict_json', 1 ],
-    [ 'batch',  qr/create|update/, qr/1,000/,                  'conflict_json', 1.3 ],
-    [ 'batch',  qr/unchanged/,     qr/1,000/,                  'conflict_json', 3 ],
-    [ 'bulk',   qr/create/,        qr//,                       'conflict_id',   1 ],
-    [ 'bulk',   qr/update/,        qr//,                       'conflict_id',   1.2 ],
-    [ 'bulk',   qr/unchanged/,     qr//,                       'conflict_id',   3 ]);
+	[ 'single', qr/create|update/, qr/commit off/, 'conflict_row', 1 ],
+	[ 'single', qr/unchanged/, qr/commit off/, 'conflict_row', 1.25 ],
+	[ 'single', qr/unchanged/, qr/^1 client,.* commit on/, 'conflict_row', 2 ],
+	[ 'single', qr/unchanged/, qr/^8 clients.* commit on/, 'conflict_row', 3 ],
+	[ 'single', qr//, qr/commit off/, 'conflict_json', 1.5 ],
+	[ 'hot', qr//, qr//, 'conflict_json', 1 ],
+	[ 'batch', qr/create|update/, qr/1,000/, 'conflict_json', 1.3 ],
+	[ 'batch', qr/unchanged/, qr/1,000/, 'conflict_json', 3 ],
+	[ 'bulk', qr/create/, qr//, 'conflict_id', 1 ],
+	[ 'bulk', qr/update/, qr//, 'conflict_id', 1.2 ],
+	[ 'bulk', qr/unchanged/, qr//, 'conflict_id', 3 ]
+);
 my $wanted_growth = 1.5;
-my $wanted_wal    = 0;
-my %wanted_guard  = (product_upsert => 0.9, plain => 0.8);
+my $wanted_wal = 0;
+my %wanted_guard = (product_upsert => 0.9, plain => 0.8);
 
 # The picture's bars: text, then part, workload and condition of the row.
 my @shown = (
-    [ 'Create one',                        'single', 'create',    qr/^1 client,.* off/ ],
-    [ 'Update one',                        'single', 'update',    qr/^1 client,.* off/ ],
-    [ 'Unchanged one',                     'single', 'unchanged', qr/^1 client,.* off/ ],
-    [ 'The same, commits flushed',         'single', 'unchanged', qr/^1 client,.* on/ ],
-    [ 'The same, 8 clients',               'single', 'unchanged', qr/^8 clients.* on/ ],
-    [ 'Update the same one, 16 clients',   'hot',    'update',    qr/ off/ ],
-    [ 'Create, in arrays of 1,000',        'batch',  'create',    qr/1,000/ ],
-    [ 'Update, in arrays of 1,000',        'batch',  'update',    qr/1,000/ ],
-    [ 'Unchanged, in arrays of 1,000',     'batch',  'unchanged', qr/1,000/ ],
-    [ 'Create from a table',               'bulk',   'create',    qr// ],
-    [ 'Update from a table',               'bulk',   'update',    qr// ],
-    [ 'Unchanged from a table',            'bulk',   'unchanged', qr// ]);
+	[ 'Create one', 'single', 'create', qr/^1 client,.* off/ ],
+	[ 'Update one', 'single', 'update', qr/^1 client,.* off/ ],
+	[ 'Unchanged one', 'single', 'unchanged', qr/^1 client,.* off/ ],
+	[ 'The same, commits flushed', 'single', 'unchanged', qr/^1 client,.* on/ ],
+	[ 'The same, 8 clients', 'single', 'unchanged', qr/^8 clients.* on/ ],
+	[ 'Update the same one, 16 clients', 'hot', 'update', qr/ off/ ],
+	[ 'Create, in arrays of 1,000', 'batch', 'create', qr/1,000/ ],
+	[ 'Update, in arrays of 1,000', 'batch', 'update', qr/1,000/ ],
+	[ 'Unchanged, in arrays of 1,000', 'batch', 'unchanged', qr/1,000/ ],
+	[ 'Create from a table', 'bulk', 'create', qr// ],
+	[ 'Update from a table', 'bulk', 'update', qr// ],
+	[ 'Unchanged from a table', 'bulk', 'unchanged', qr// ]
+);
 
 my (@rows, %rounds, @missed);
 
@@ -65,79 +68,88 @@ draw();
 # Every row has part, workload, condition, unit, and the values of each contender, by round, and their median.
 sub read_measurements
 {
-    my %row;
-    open my $in, '<', $measurements or die "$measurements: $!\n";
-    <$in>;
-    while (<$in>)
-    {
-        chomp;
-        my ($part, $workload, $condition, $contender, $round, $unit, $value) = split /\t/;
-        my $name = join "\t", $part, $workload, $condition, $unit;
-        if (!$row{$name})
-        {
-            $row{$name} =
-              { part => $part, workload => $workload, condition => $condition, unit => $unit };
-            push @rows, $row{$name};
-        }
-        $row{$name}{values}{$contender}{$round} = $value;
-        $rounds{$part} = $round;
-    }
-    for my $row (@rows)
-    {
-        $row->{median}{$_} = median(values %{ $row->{values}{$_} }) for keys %{ $row->{values} };
-    }
+	my %row;
+	open my $in, '<', $measurements or die "$measurements: $!\n";
+	<$in>;
+	while (<$in>)
+	{
+		chomp;
+		my ($part, $workload, $condition, $contender, $round, $unit, $value) = split /\t/;
+		my $name = join "\t", $part, $workload, $condition, $unit;
+		if (!$row{$name})
+		{
+			$row{$name} = { part => $part, workload => $workload, condition => $condition, unit => $unit };
+			push @rows, $row{$name};
+		}
+		$row{$name}{values}{$contender}{$round} = $value;
+		$rounds{$part} = $round;
+	}
+	for my $row (@rows)
+	{
+		$row->{median}{$_} = median(values %{ $row->{values}{$_} }) for keys %{ $row->{values} };
+	}
 }
 
 # A machine that is shared with others is now faster, now slower. Within a round, that meets both sides alike.
 sub median_ratio
 {
-    my ($own, $its) = @_;
-    return median(map { $own->{$_} / $its->{$_} } grep { $its->{$_} } keys %$own);
+	my ($own, $its) = @_;
+	return median(map { $own->{$_} / $its->{$_} } grep { $its->{$_} } keys %$own);
 }
 
 sub median
 {
-    my @sorted = sort { $a <=> $b } @_;
-    return ($sorted[ $#sorted / 2 ] + $sorted[ @sorted / 2 ]) / 2;
+	my @sorted = sort { $a <=> $b } @_;
+	return ($sorted[ $#sorted / 2 ] + $sorted[ @sorted / 2 ]) / 2;
 }
 
 # What a call costs in the largest table, when it costs 1 in the smallest.
 sub add_growth
 {
-    for my $workload (qw(create update))
-    {
-        my @sizes = grep { $_->{part} eq 'growth' && $_->{workload} eq $workload } @rows or next;
-        my ($small, $large) = @sizes[ 0, -1 ];
-        my %cost = map { $_ => median_ratio($small->{values}{$_}, $large->{values}{$_}) } keys %{ $small->{values} };
-        push @rows,
-          { part => 'growth', workload => $workload, unit => 'times the cost', median => \%cost,
-            condition => "$large->{condition}, against $small->{condition}" };
-    }
-    group_parts();
+	for my $workload (qw(create update))
+	{
+		my @sizes = grep { $_->{part} eq 'growth' && $_->{workload} eq $workload } @rows or next;
+		my ($small, $large) = @sizes[ 0, -1 ];
+		my %cost = map { $_ => median_ratio($small->{values}{$_}, $large->{values}{$_}) } keys %{ $small->{values} };
+		push @rows,
+		  {
+			part => 'growth',
+			workload => $workload,
+			unit => 'times the cost',
+			median => \%cost,
+			condition => "$large->{condition}, against $small->{condition}"
+		  };
+	}
+	group_parts();
 }
 
 # What is left of the speed when the table is protected.
 sub add_guard
 {
-    for my $row (grep { $_->{part} eq 'guard' && $_->{condition} =~ /, protected/ } @rows)
-    {
-        my $condition = $row->{condition} =~ s/, protected.*/, unprotected/r;
-        my ($other) = grep {
-            $_->{part} eq 'guard' && $_->{workload} eq $row->{workload} && $_->{condition} eq $condition
-        } @rows or next;
-        my %speed = map { $_ => median_ratio($row->{values}{$_}, $other->{values}{$_}) } keys %{ $row->{values} };
-        push @rows,
-          { part => 'guard', workload => $row->{workload}, unit => 'of the speed', median => \%speed,
-            condition => $row->{condition} . ', against unprotected' };
-    }
-    group_parts();
+	for my $row (grep { $_->{part} eq 'guard' && $_->{condition} =~ /, protected/ } @rows)
+	{
+		my $condition = $row->{condition} =~ s/, protected.*/, unprotected/r;
+		my ($other) =
+		  grep { $_->{part} eq 'guard' && $_->{workload} eq $row->{workload} && $_->{condition} eq $condition } @rows
+		  or next;
+		my %speed = map { $_ => median_ratio($row->{values}{$_}, $other->{values}{$_}) } keys %{ $row->{values} };
+		push @rows,
+		  {
+			part => 'guard',
+			workload => $row->{workload},
+			unit => 'of the speed',
+			median => \%speed,
+			condition => $row->{condition} . ', against unprotected'
+		  };
+	}
+	group_parts();
 }
 
 sub group_parts
 {
-    my %order;
-    $order{ $_->{part} } //= keys %order for @rows;
-    @rows = sort { $order{ $a->{part} } <=> $order{ $b->{part} } } @rows;
+	my %order;
+	$order{ $_->{part} } //= keys %order for @rows;
+	@rows = sort { $order{ $a->{part} } <=> $order{ $b->{part} } } @rows;
 }
 
 # ----------------------------------------------------------------------------------------------------
@@ -146,118 +158,121 @@ sub group_parts
 
 sub print_table
 {
-    my @head = ('work', 'condition', 'unit', (map { $_->[1] } @contenders), map { "× $_" } titles(@rivals));
-    print_row(@head);
-    print_row((':--') x 3, ('--:') x (@head - 3));
-    for my $row (@rows)
-    {
-        my $median = $row->{median};
-        print_row(
-            $row->{workload}, $row->{condition}, $row->{unit}, own_cell($row),
-            (map { other_cell($row, $_->[0]) } @contenders[ 1 .. $#contenders ]),
-            map { ratio_cell($row, $_) } @rivals);
-    }
-    print "\n";
+	my @head = ('work', 'condition', 'unit', (map { $_->[1] } @contenders), map { "× $_" } titles(@rivals));
+	print_row(@head);
+	print_row((':--') x 3, ('--:') x (@head - 3));
+	for my $row (@rows)
+	{
+		my $median = $row->{median};
+		print_row(
+			$row->{workload}, $row->{condition}, $row->{unit}, own_cell($row),
+			(map { other_cell($row, $_->[0]) } @contenders[ 1 .. $#contenders ]),
+			map { ratio_cell($row, $_) } @rivals
+		);
+	}
+	print "\n";
 }
 
 sub print_row { print '| ', join(' | ', @_), " |\n" }
 
 sub titles
 {
-    my %title = map { @$_ } @contenders;
-    return wantarray ? @title{@_} : $title{ $_[0] };
+	my %title = map { @$_ } @contenders;
+	return wantarray ? @title{@_} : $title{ $_[0] };
 }
 
 # The median of product_upsert, with what is wanted of it alone.
 sub own_cell
 {
-    my ($row) = @_;
-    my $own = $row->{median}{product_upsert};
-    my ($part, $unit) = @$row{qw(part unit)};
+	my ($row) = @_;
+	my $own = $row->{median}{product_upsert};
+	my ($part, $unit) = @$row{qw(part unit)};
 
-    return verdict($row, $own, $own <= $wanted_growth, 'at most ' . number($wanted_growth))
-      if $part eq 'growth' && $unit eq 'times the cost';
-    return verdict($row, $own, $own <= $wanted_wal, $wanted_wal)
-      if $unit eq 'bytes of WAL' && $row->{workload} eq 'unchanged';
-    return guard_cell($row, 'product_upsert') if $unit eq 'of the speed';
-    return number($own);
+	return verdict($row, $own, $own <= $wanted_growth, 'at most ' . number($wanted_growth))
+	  if $part eq 'growth' && $unit eq 'times the cost';
+	return verdict($row, $own, $own <= $wanted_wal, $wanted_wal)
+	  if $unit eq 'bytes of WAL' && $row->{workload} eq 'unchanged';
+	return guard_cell($row, 'product_upsert') if $unit eq 'of the speed';
+	return number($own);
 }
 
 sub other_cell
 {
-    my ($row, $contender) = @_;
-    return guard_cell($row, $contender) if $row->{unit} eq 'of the speed' && $wanted_guard{$contender};
-    return number($row->{median}{$contender});
+	my ($row, $contender) = @_;
+	return guard_cell($row, $contender) if $row->{unit} eq 'of the speed' && $wanted_guard{$contender};
+	return number($row->{median}{$contender});
 }
 
 sub guard_cell
 {
-    my ($row, $contender) = @_;
-    my $left = $row->{median}{$contender} // return '';
-    my $wanted = $wanted_guard{$contender};
-    return verdict($row, $left, sprintf('%.2f', $left) >= $wanted, number($wanted), " for $contender");
+	my ($row, $contender) = @_;
+	my $left = $row->{median}{$contender} // return '';
+	my $wanted = $wanted_guard{$contender};
+	return verdict($row, $left, sprintf('%.2f', $left) >= $wanted, number($wanted), " for $contender");
 }
 
 sub ratio_cell
 {
-    my ($row, $rival) = @_;
-    my $ratio = ratio($row, $rival) // return '';
-    my $wanted = wanted($row, $rival) // return number($ratio);
-    return verdict($row, $ratio, sprintf('%.2f', $ratio) >= $wanted, number($wanted), ' × ' . titles($rival));
+	my ($row, $rival) = @_;
+	my $ratio = ratio($row, $rival) // return '';
+	my $wanted = wanted($row, $rival) // return number($ratio);
+	return verdict($row, $ratio, sprintf('%.2f', $ratio) >= $wanted, number($wanted), ' × ' . titles($rival));
 }
 
 sub verdict
 {
-    my ($row, $value, $reached, $wanted, $of) = @_;
-    return number($value) . " (wanted $wanted)" if $reached;
-    push @missed, "$row->{workload}, $row->{condition}: " . number($value) . ($of // " $row->{unit}") .
-      ", wanted $wanted";
-    return '**' . number($value) . "** (wanted $wanted, **missed**)";
+	my ($row, $value, $reached, $wanted, $of) = @_;
+	return number($value) . " (wanted $wanted)" if $reached;
+	push @missed,
+	  "$row->{workload}, $row->{condition}: " . number($value) . ($of // " $row->{unit}") . ", wanted $wanted";
+	return '**' . number($value) . "** (wanted $wanted, **missed**)";
 }
 
 # How many times as fast as the rival; only where it is about speed, and both took part.
 sub ratio
 {
-    my ($row, $rival) = @_;
-    my ($own, $its) = @{ $row->{values} }{ 'product_upsert', $rival };
-    return $row->{unit} =~ m{/s$} && $own && $its ? median_ratio($own, $its) : undef;
+	my ($row, $rival) = @_;
+	my ($own, $its) = @{ $row->{values} }{ 'product_upsert', $rival };
+	return $row->{unit} =~ m{/s$} && $own && $its ? median_ratio($own, $its) : undef;
 }
 
 sub wanted
 {
-    my ($row, $rival) = @_;
-    for (@wanted)
-    {
-        my ($part, $workload, $condition, $of, $at_least) = @$_;
-        return $at_least
-          if $part eq $row->{part} && $of eq $rival
-          && $row->{workload} =~ /^(?:$workload)/ && $row->{condition} =~ /$condition/;
-    }
-    return undef;
+	my ($row, $rival) = @_;
+	for (@wanted)
+	{
+		my ($part, $workload, $condition, $of, $at_least) = @$_;
+		return $at_least
+		  if $part eq $row->{part}
+		  && $of eq $rival
+		  && $row->{workload} =~ /^(?:$workload)/
+		  && $row->{condition} =~ /$condition/;
+	}
+	return undef;
 }
 
 sub number
 {
-    my ($n) = @_;
-    return '' if !defined $n;
-    my $text = $n == 0 ? '0' : sprintf $n < 10 ? '%.2f' : $n < 100 ? '%.1f' : '%.0f', $n;
-    1 while $text =~ s/^(\d+)(\d{3})/$1,$2/;
-    return $text;
+	my ($n) = @_;
+	return '' if !defined $n;
+	my $text = $n == 0 ? '0' : sprintf $n < 10 ? '%.2f' : $n < 100 ? '%.1f' : '%.0f', $n;
+	1 while $text =~ s/^(\d+)(\d{3})/$1,$2/;
+	return $text;
 }
 
 sub print_notes
 {
-    my $rounds = join ', ', map { "$_ $rounds{$_}" } sort keys %rounds;
-    if (@missed)
-    {
-        print "Wanted and missed:\n\n";
-        print "- $_\n" for @missed;
-    }
-    else
-    {
-        print "Nothing that was wanted is missed.\n";
-    }
-    print <<"END";
+	my $rounds = join ', ', map { "$_ $rounds{$_}" } sort keys %rounds;
+	if (@missed)
+	{
+		print "Wanted and missed:\n\n";
+		print "- $_\n" for @missed;
+	}
+	else
+	{
+		print "Nothing that was wanted is missed.\n";
+	}
+	print <<"END";
 
 A column with × tells how many times as fast as that contender product_upsert is. Figures are medians of
 rounds ($rounds), ratios the medians of the ratios in each round. `bench/run`
@@ -292,63 +307,64 @@ END
 # all others tiny is cut, and marked so; its value is beside it.
 sub draw
 {
-    my $cut = 6;
-    my ($left, $width, $top, $bar, $gap) = (270, 400, 74, 13, 11);
-    my ($y, $longest, @groups) = ($top, 1);
+	my $cut = 6;
+	my ($left, $width, $top, $bar, $gap) = (270, 400, 74, 13, 11);
+	my ($y, $longest, @groups) = ($top, 1);
 
-    for (@shown)
-    {
-        my ($text, $part, $workload, $condition) = @$_;
-        my ($row) = grep {
-            $_->{part} eq $part && $_->{workload} eq $workload && $_->{condition} =~ $condition
-              && $_->{unit} =~ m{/s$}
-        } @rows or next;
-        my $plain = ratio($row, 'conflict_row') // ratio($row, 'conflict_id');
-        my @bars = grep { defined $_->[1] } [ plain => $plain ], [ json => ratio($row, 'conflict_json') ];
-        push @groups, [ $text, @bars ] if @bars;
-        for (@bars) { $longest = $_->[1] if $_->[1] > $longest }
-    }
-    return if !@groups;
-    $longest = $cut if $longest > $cut;
+	for (@shown)
+	{
+		my ($text, $part, $workload, $condition) = @$_;
+		my ($row) = grep {
+				 $_->{part} eq $part
+			  && $_->{workload} eq $workload
+			  && $_->{condition} =~ $condition
+			  && $_->{unit} =~ m{/s$}
+		} @rows or next;
+		my $plain = ratio($row, 'conflict_row') // ratio($row, 'conflict_id');
+		my @bars = grep { defined $_->[1] } [ plain => $plain ], [ json => ratio($row, 'conflict_json') ];
+		push @groups, [ $text, @bars ] if @bars;
+		for (@bars) { $longest = $_->[1] if $_->[1] > $longest }
+	}
+	return if !@groups;
+	$longest = $cut if $longest > $cut;
 
-    my $x = sub { sprintf '%.1f', $left + $_[0] * $width / $longest };
-    my @marks;
-    for (@groups)
-    {
-        my ($text, @bars) = @$_;
-        my $middle = $y + @bars * $bar / 2 + 4;
-        push @marks, qq(<text x="@{[ $left - 10 ]}" y="$middle" text-anchor="end">$text</text>);
-        for (@bars)
-        {
-            my ($class, $ratio) = @$_;
-            my $value = number($ratio) . ($ratio > $longest ? ' ▸' : '');
-            my $length = sprintf '%.1f', ($ratio > $longest ? $longest : $ratio) * $width / $longest;
-            push @marks,
-              qq(<rect class="$class" x="$left" y="$y" width="$length" height="@{[ $bar - 2 ]}" rx="1"/>),
-              sprintf('<text class="value" x="%.1f" y="%s">%s</text>', $left + $length + 5, $y + 9, $value);
-            $y += $bar;
-        }
-        $y += $gap;
-    }
-    my $bottom = $y - $gap + 4;
-    my @grid = map { grid_line($_, $x->($_), $top - 6, $bottom) } 0 .. $longest;
-    write_picture($left + $width + 60, $bottom + 28, $left, @grid, @marks);
+	my $x = sub { sprintf '%.1f', $left + $_[0] * $width / $longest };
+	my @marks;
+	for (@groups)
+	{
+		my ($text, @bars) = @$_;
+		my $middle = $y + @bars * $bar / 2 + 4;
+		push @marks, qq(<text x="@{[ $left - 10 ]}" y="$middle" text-anchor="end">$text</text>);
+		for (@bars)
+		{
+			my ($class, $ratio) = @$_;
+			my $value = number($ratio) . ($ratio > $longest ? ' ▸' : '');
+			my $length = sprintf '%.1f', ($ratio > $longest ? $longest : $ratio) * $width / $longest;
+			push @marks,
+			  qq(<rect class="$class" x="$left" y="$y" width="$length" height="@{[ $bar - 2 ]}" rx="1"/>),
+			  sprintf('<text class="value" x="%.1f" y="%s">%s</text>', $left + $length + 5, $y + 9, $value);
+			$y += $bar;
+		}
+		$y += $gap;
+	}
+	my $bottom = $y - $gap + 4;
+	my @grid = map { grid_line($_, $x->($_), $top - 6, $bottom) } 0 .. $longest;
+	write_picture($left + $width + 60, $bottom + 28, $left, @grid, @marks);
 }
 
 sub grid_line
 {
-    my ($n, $x, $top, $bottom) = @_;
-    my $class = $n == 1 ? 'one' : 'grid';
-    return (
-        qq(<line class="$class" x1="$x" y1="$top" x2="$x" y2="$bottom"/>),
-        qq(<text class="value" x="$x" y="@{[ $bottom + 15 ]}" text-anchor="middle">$n×</text>));
+	my ($n, $x, $top, $bottom) = @_;
+	my $class = $n == 1 ? 'one' : 'grid';
+	return (qq(<line class="$class" x1="$x" y1="$top" x2="$x" y2="$bottom"/>),
+		qq(<text class="value" x="$x" y="@{[ $bottom + 15 ]}" text-anchor="middle">$n×</text>));
 }
 
 sub write_picture
 {
-    my ($width, $height, $left, @marks) = @_;
-    open my $out, '>', $picture or die "$picture: $!\n";
-    print $out <<"END", map({ "$_\n" } @marks), "</svg>\n";
+	my ($width, $height, $left, @marks) = @_;
+	open my $out, '>', $picture or die "$picture: $!\n";
+	print $out <<"END", map({ "$_\n" } @marks), "</svg>\n";
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 $width $height" width="$width" height="$height" role="img" aria-labelledby="title">
 <title id="title">Speed of product_upsert, as a multiple of that of INSERT … ON CONFLICT DO UPDATE</title>
 <style>

@@ -21,8 +21,15 @@ my $few = $rows / 10;
 # 16 bytes at least, takes more than this.
 my $allowance = 1024 * 1024;
 
-my $node = start_node('bulk', shared_buffers => '64MB', wal_level => 'minimal', max_wal_senders => 0, fsync => 'off',
-	max_wal_size => '4GB', statement_timeout => '180s');
+my $node = start_node(
+	'bulk',
+	shared_buffers => '64MB',
+	wal_level => 'minimal',
+	max_wal_senders => 0,
+	fsync => 'off',
+	max_wal_size => '4GB',
+	statement_timeout => '180s'
+);
 
 create_product($node);
 
@@ -31,7 +38,8 @@ create_product($node);
 use constant GATE_AFTER_FEW => 1;
 use constant GATE_AFTER_ALL => 2;
 
-$node->safe_psql('postgres', qq{
+$node->safe_psql(
+	'postgres', qq{
 	CREATE TABLE delivery AS
 	SELECT 'b' || i % 7 AS brand, i::text AS serial, 'm' AS manufacturer, 'name of ' || i AS name, i / 4::float8 AS price, i AS stock
 	  FROM generate_series(1, $rows) AS i;
@@ -49,7 +57,8 @@ $node->safe_psql('postgres', qq{
 	-- never ends
 	CREATE VIEW endless_feed AS
 	SELECT 'endless' AS brand, i::text AS serial, 'm' AS manufacturer FROM (SELECT generate_series(1, 1000000000000) AS i) AS s;
-});
+}
+);
 
 my $loader = session($node);
 my $keeper = session($node);
@@ -59,17 +68,21 @@ my $loader_pid = value($loader, 'SELECT pg_backend_pid()');
 # What a second session sees of the load
 sub progress
 {
-	return value($watcher, qq{
-		SELECT relid::regclass, command, type, tuples_processed FROM pg_stat_progress_copy WHERE pid = $loader_pid});
+	return value(
+		$watcher, qq{
+		SELECT relid::regclass, command, type, tuples_processed FROM pg_stat_progress_copy WHERE pid = $loader_pid}
+	);
 }
 
 sub table_is_free
 {
-	return value($watcher, q{
+	return value(
+		$watcher, q{
 		BEGIN;
 		LOCK TABLE product IN ACCESS EXCLUSIVE MODE NOWAIT;
 		COMMIT;
-		SELECT 'free'});
+		SELECT 'free'}
+	);
 }
 
 # The memory that the loader has for itself, in bytes. What it had to spare before would hide what it takes, so
@@ -100,9 +113,10 @@ sub wait_for_gate
 {
 	my ($gate) = @_;
 
-	$node->poll_query_until('postgres', qq{
-		SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid = $loader_pid AND locktype = 'advisory' AND objid = $gate)})
-	  or die "the load does not come to gate $gate";
+	$node->poll_query_until(
+		'postgres', qq{
+		SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid = $loader_pid AND locktype = 'advisory' AND objid = $gate)}
+	) or die "the load does not come to gate $gate";
 	return;
 }
 
@@ -133,21 +147,31 @@ sub load
 }
 
 load('feed', "$rows|0|0", 'created');
-is(value($watcher, 'SELECT count(*), count(DISTINCT (brand, serial, manufacturer)), sum(price * 4)::bigint FROM product'),
-	value($watcher, "SELECT $rows, $rows, sum(price * 4)::bigint FROM delivery"), 'every row once');
+is(
+	value(
+		$watcher, 'SELECT count(*), count(DISTINCT (brand, serial, manufacturer)), sum(price * 4)::bigint FROM product'
+	),
+	value($watcher, "SELECT $rows, $rows, sum(price * 4)::bigint FROM delivery"),
+	'every row once'
+);
 $node->safe_psql('postgres', 'ANALYZE product');
 load('feed', "0|0|$rows", 'unchanged');
 load('dearer_feed', "0|$rows|0", 'updated');
 load('payload_feed', "0|$rows|0", 'updated from jsonb');
-is(value($watcher, 'SELECT count(*), sum(price * 4)::bigint FROM product'), value($watcher, "SELECT $rows, sum(price * 4)::bigint FROM delivery"),
-	'every row as it was delivered last');
+is(
+	value($watcher, 'SELECT count(*), sum(price * 4)::bigint FROM product'),
+	value($watcher, "SELECT $rows, sum(price * 4)::bigint FROM delivery"),
+	'every row as it was delivered last'
+);
 
 # A partition is shown as itself.
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	CREATE TABLE parted (brand text, serial text, manufacturer text, name text, price numeric, stock int) PARTITION BY RANGE (stock);
 	CREATE INDEX ON parted (brand, serial, manufacturer);
 	CREATE TABLE parted_all PARTITION OF parted DEFAULT;
-	CREATE VIEW short_feed AS SELECT * FROM delivery WHERE stock <= 10 UNION ALL SELECT * FROM gate(1)});
+	CREATE VIEW short_feed AS SELECT * FROM delivery WHERE stock <= 10 UNION ALL SELECT * FROM gate(1)}
+);
 close_gates();
 start_call($loader, q{SELECT * FROM product_upsert_from('short_feed', 'parted_all')});
 wait_for_gate(GATE_AFTER_FEW);
@@ -168,11 +192,14 @@ sub leaves_nothing
 	is(progress(), '', "$name: no progress is shown");
 	is(table_is_free(), 'free', "$name: the table is free");
 	is(value($watcher, 'SELECT count(*), sum(price) FROM product'), $before, "$name: the table is as it was");
-	is(value($loader, q{SELECT * FROM product_upsert_from('short_feed', 'product')}), '0|0|10', "$name: the session can load");
+	is(value($loader, q{SELECT * FROM product_upsert_from('short_feed', 'product')}),
+		'0|0|10', "$name: the session can load");
 	return;
 }
 
-value($loader, q{UPDATE product SET price = (SELECT price FROM delivery d WHERE d.serial = product.serial) WHERE serial::int <= 10});
+value($loader,
+	q{UPDATE product SET price = (SELECT price FROM delivery d WHERE d.serial = product.serial) WHERE serial::int <= 10}
+);
 
 # In the midst of the rows
 my $first;
@@ -181,7 +208,8 @@ start_call($loader, q{SELECT * FROM product_upsert_from('endless_feed', 'product
 $node->poll_query_until('postgres', "SELECT tuples_processed > 0 FROM pg_stat_progress_copy WHERE pid = $loader_pid")
   or die 'no row is processed';
 $first = (split /\|/, progress())[3];
-$node->poll_query_until('postgres', "SELECT tuples_processed > $first FROM pg_stat_progress_copy WHERE pid = $loader_pid")
+$node->poll_query_until('postgres',
+	"SELECT tuples_processed > $first FROM pg_stat_progress_copy WHERE pid = $loader_pid")
   or die 'no more rows are processed';
 pass('the number of rows grows');
 is(value($watcher, "SELECT pg_cancel_backend($loader_pid)"), 't', 'a load is cancelled');
@@ -190,22 +218,31 @@ leaves_nothing('cancelled');
 
 # By the clock
 value($loader, q{SET statement_timeout = '200ms'});
-fails($loader, q{SELECT * FROM product_upsert_from('endless_feed', 'product')}, '57014', 'a load that takes too long ends');
+fails($loader, q{SELECT * FROM product_upsert_from('endless_feed', 'product')},
+	'57014', 'a load that takes too long ends');
 value($loader, 'RESET statement_timeout');
 leaves_nothing('out of time');
 
 # By a row that does not fit, the last but one of its source
-$node->safe_psql('postgres', qq{
+$node->safe_psql(
+	'postgres', qq{
 	CREATE VIEW wrong_feed AS SELECT brand, serial, manufacturer, 0 AS price, stock::bigint * CASE stock WHEN $few - 1 THEN 10000000000 ELSE 1 END AS stock
-	  FROM delivery WHERE stock <= $few ORDER BY delivery.stock});
-like(fails($loader, q{SELECT * FROM product_upsert_from('wrong_feed', 'product')}, '22003', 'a load of a wrong row ends'),
-	qr/^CONTEXT:.*column "stock" of row @{[ $few - 1 ]} of "wrong_feed"/ms, 'the row is named');
+	  FROM delivery WHERE stock <= $few ORDER BY delivery.stock}
+);
+like(
+	fails(
+		$loader, q{SELECT * FROM product_upsert_from('wrong_feed', 'product')}, '22003', 'a load of a wrong row ends'
+	),
+	qr/^CONTEXT:.*column "stock" of row @{[ $few - 1 ]} of "wrong_feed"/ms,
+	'the row is named'
+);
 leaves_nothing('wrong');
 
 # Below a savepoint, whose transaction goes on
 value($loader, q{BEGIN; UPDATE product SET name = 'kept' WHERE serial = '1'; SAVEPOINT s});
 start_call($loader, q{SELECT * FROM product_upsert_from('endless_feed', 'product')});
-$node->poll_query_until('postgres', "SELECT tuples_processed > 0 FROM pg_stat_progress_copy WHERE pid = $loader_pid") or die;
+$node->poll_query_until('postgres', "SELECT tuples_processed > 0 FROM pg_stat_progress_copy WHERE pid = $loader_pid")
+  or die;
 value($watcher, "SELECT pg_cancel_backend($loader_pid)");
 finish_call($loader, '57014', 'a load below a savepoint is cancelled');
 is(progress(), '', 'its progress is gone at once');
@@ -223,7 +260,8 @@ wait_until_waiting($node, 1, 'relation');
 is(progress(), '', 'a load that waits for the table shows no progress');
 value($watcher, "SELECT pg_cancel_backend($loader_pid)");
 finish_call($loader, '57014', 'it can be cancelled');
-is(value($watcher, "SELECT count(*) FROM pg_locks WHERE pid = $loader_pid AND locktype = 'relation'"), 0, 'and holds no lock then');
+is(value($watcher, "SELECT count(*) FROM pg_locks WHERE pid = $loader_pid AND locktype = 'relation'"),
+	0, 'and holds no lock then');
 value($keeper, 'COMMIT');
 leaves_nothing('cancelled while waiting');
 
@@ -239,7 +277,8 @@ leaves_nothing('cancelled before the first row');
 
 # The server ends the session.
 start_call($loader, q{SELECT * FROM product_upsert_from('endless_feed', 'product')});
-$node->poll_query_until('postgres', "SELECT tuples_processed > 0 FROM pg_stat_progress_copy WHERE pid = $loader_pid") or die;
+$node->poll_query_until('postgres', "SELECT tuples_processed > 0 FROM pg_stat_progress_copy WHERE pid = $loader_pid")
+  or die;
 value($watcher, "SELECT pg_terminate_backend($loader_pid)");
 $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $loader_pid)") or die;
 $loader = session($node);
@@ -247,9 +286,14 @@ leaves_nothing('terminated');
 
 # -- other sessions' temporary tables -----------------------------------------------------------------------------
 
-value($keeper, q{CREATE TEMPORARY TABLE private (brand text, serial text, manufacturer text); INSERT INTO private VALUES ('p', '1', 'm')});
+value($keeper,
+	q{CREATE TEMPORARY TABLE private (brand text, serial text, manufacturer text); INSERT INTO private VALUES ('p', '1', 'm')}
+);
 my $private = value($keeper, q{SELECT 'private'::regclass::oid});
-fails($loader, "SELECT product_upsert_from($private, 'product')", '0A000', "another session's temporary table is no source");
+fails(
+	$loader, "SELECT product_upsert_from($private, 'product')",
+	'0A000', "another session's temporary table is no source"
+);
 is(value($keeper, "SELECT * FROM product_upsert_from($private, 'product')"), '1|0|0', 'one of its own is');
 
 $_->quit for $keeper, $watcher, $loader;

@@ -16,15 +16,19 @@ my ($sharedir) = run_command([ 'pg_config', '--sharedir' ]);
 
 plan skip_all => 'Citus is not installed' unless -e "$sharedir/extension/citus.control";
 
-my $node = start_node('citus', shared_preload_libraries => 'citus',
-	'citus.enable_statistics_collection' => 'off');
+my $node = start_node(
+	'citus',
+	shared_preload_libraries => 'citus',
+	'citus.enable_statistics_collection' => 'off'
+);
 
 # Citus is to reach the server through its socket.
 $node->safe_psql('postgres', "ALTER SYSTEM SET citus.local_hostname = '" . $node->host . "'");
 $node->reload;
 $node->safe_psql('postgres', 'CREATE EXTENSION citus');
 $node->safe_psql('postgres', "SELECT citus_set_coordinator_host('" . $node->host . "', " . $node->port . ')');
-$node->safe_psql('postgres', "SELECT citus_set_node_property('" . $node->host . "', " . $node->port . ", 'shouldhaveshards', true)");
+$node->safe_psql('postgres',
+	"SELECT citus_set_node_property('" . $node->host . "', " . $node->port . ", 'shouldhaveshards', true)");
 
 my $one = q{'{"brand": "b", "serial": "1", "manufacturer": "m", "stock": 1}'};
 my $session = session($node);
@@ -33,10 +37,12 @@ sub create_table
 {
 	my ($table) = @_;
 
-	$node->safe_psql('postgres', qq{
+	$node->safe_psql(
+		'postgres', qq{
 		CREATE TABLE $table (brand text, serial text, manufacturer text, stock int);
 		CREATE INDEX ON $table (brand, serial, manufacturer);
-	});
+	}
+	);
 	return;
 }
 
@@ -66,20 +72,26 @@ for my $table (sort keys %ways)
 
 # As the source of a load it is read as by any query.
 create_table('here');
-is(value($session, q{SELECT * FROM product_upsert_from('distributed', 'here')}), '1|0|0', 'a load from a distributed table');
+is(value($session, q{SELECT * FROM product_upsert_from('distributed', 'here')}),
+	'1|0|0', 'a load from a distributed table');
 fails($session, q{SELECT product_upsert_from('here', 'distributed')}, '0A000', '... but none into one');
 
 # A shard
-my $shard = $node->safe_psql('postgres', q{SELECT shard_name FROM citus_shards WHERE table_name = 'distributed'::regclass
-	AND shardid = get_shard_id_for_distribution_column('distributed', '1')});
-is(value($session, "SELECT product_upsert('$shard', " . ($one =~ s/"stock": 1/"stock": 2/r) . ") -> 'previous'"), '{"stock": 1}', 'a shard is written to');
+my $shard = $node->safe_psql(
+	'postgres', q{SELECT shard_name FROM citus_shards WHERE table_name = 'distributed'::regclass
+	AND shardid = get_shard_id_for_distribution_column('distributed', '1')}
+);
+is(value($session, "SELECT product_upsert('$shard', " . ($one =~ s/"stock": 1/"stock": 2/r) . ") -> 'previous'"),
+	'{"stock": 1}', 'a shard is written to');
 is(value($session, 'SELECT serial, stock FROM distributed'), '1|2', '... and it is seen in the table');
 value($session, "SELECT product_upsert_protect('$shard')");
-fails($session, q{INSERT INTO distributed (brand, serial, manufacturer) VALUES ('b', '1', 'm')}, '23505', '... whose guard keeps the table from duplicates');
+fails($session, q{INSERT INTO distributed (brand, serial, manufacturer) VALUES ('b', '1', 'm')},
+	'23505', '... whose guard keeps the table from duplicates');
 
 # What is given back
 value($session, "SELECT product_upsert_unprotect('$shard')");
 $node->safe_psql('postgres', q{SELECT undistribute_table('distributed')});
-is(value($session, "SELECT product_upsert('distributed', $one) -> 'previous'"), '{"stock": 2}', 'a table that is distributed no more is as it was');
+is(value($session, "SELECT product_upsert('distributed', $one) -> 'previous'"),
+	'{"stock": 2}', 'a table that is distributed no more is as it was');
 
 done_testing();

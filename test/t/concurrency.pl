@@ -74,8 +74,10 @@ sub hammer
 {
 	my ($name, %params) = @_;
 	my $transactions = $clients * $params{transactions};
-	my $options = "-c $clients -j 2 -t $params{transactions} -M prepared -D step=0 -D manufacturer="
-	  . ($params{manufacturer} // 'none') . ' ' . ($params{options} // '');
+	my $options =
+		"-c $clients -j 2 -t $params{transactions} -M prepared -D step=0 -D manufacturer="
+	  . ($params{manufacturer} // 'none') . ' '
+	  . ($params{options} // '');
 
 	# One failure is enough; what is broken may take very long.
 	return unless Test::More->builder->is_passing;
@@ -115,7 +117,8 @@ my $unique_with_nulls = qq{
 	CREATE TABLE product $columns;
 	CREATE UNIQUE INDEX ON product (brand, serial, manufacturer) NULLS NOT DISTINCT;};
 
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	CREATE FUNCTION insert_product(key text, manufacturer text) RETURNS void LANGUAGE plpgsql AS $$
 	DECLARE
 		new_stock bigint := nextval('number');
@@ -126,54 +129,70 @@ $node->safe_psql('postgres', q{
 	EXCEPTION WHEN unique_violation THEN
 		NULL;
 	END $$;
-});
+}
+);
 
 # -- what must hold -----------------------------------------------------------------------------------
 
-hammer('hot keys',
+hammer(
+	'hot keys',
 	table => $plain,
 	transactions => 1000,
 	scripts => { a => $hot_key . $one },
-	entries => 1000 * $clients);
+	entries => 1000 * $clients
+);
 
-hammer('hot keys, arrays in random order',
+hammer(
+	'hot keys, arrays in random order',
 	table => $plain,
 	transactions => 300,
 	scripts => { a => $ten },
-	entries => 3000 * $clients);
+	entries => 3000 * $clients
+);
 
-hammer('hot keys, objects and arrays',
+hammer(
+	'hot keys, objects and arrays',
 	table => $plain,
 	transactions => 300,
-	scripts => { 'a@5' => $hot_key . $one, 'b@1' => $ten });
+	scripts => { 'a@5' => $hot_key . $one, 'b@1' => $ten }
+);
 
-hammer('20,000 keys',
+hammer(
+	'20,000 keys',
 	table => $plain,
 	transactions => 5000,
 	scripts => { a => $next_key . $one },
-	entries => 5000 * $clients);
+	entries => 5000 * $clients
+);
 
-hammer('20,000 keys, arrays in random order',
+hammer(
+	'20,000 keys, arrays in random order',
 	table => $plain,
 	transactions => 500,
 	scripts => { a => $next_key . $ten_in_a_row },
-	entries => 5000 * $clients);
+	entries => 5000 * $clients
+);
 
-hammer('partitioned table whose key lacks the partition column',
+hammer(
+	'partitioned table whose key lacks the partition column',
 	table => $partitioned,
 	transactions => 200,
-	scripts => { 'a@5' => $hot_key . $one, 'b@1' => $ten, 'c@5' => $next_key . $one });
+	scripts => { 'a@5' => $hot_key . $one, 'b@1' => $ten, 'c@5' => $next_key . $one }
+);
 
-hammer('calls on the table and on its partition',
+hammer(
+	'calls on the table and on its partition',
 	table => $partitioned_by_key,
 	transactions => 500,
 	scripts => {
 		'a@1' => $next_key . $one,
 		'b@1' => $next_key . $one =~ s/'product', jsonb/'product_b', jsonb/r
 	},
-	entries => 500 * $clients);
+	entries => 500 * $clients
+);
 
-hammer('plain updates and deletes meanwhile',
+hammer(
+	'plain updates and deletes meanwhile',
 	table => $plain,
 	transactions => 400,
 	deletes => 1,
@@ -182,9 +201,11 @@ hammer('plain updates and deletes meanwhile',
 		'b@1' => $ten,
 		'c@3' => $hot_key . $update,
 		'd@3' => $hot_key . $delete
-	});
+	}
+);
 
-hammer('unique index, plain inserts and deletes meanwhile',
+hammer(
+	'unique index, plain inserts and deletes meanwhile',
 	table => $unique,
 	manufacturer => 'm',
 	transactions => 400,
@@ -194,9 +215,11 @@ hammer('unique index, plain inserts and deletes meanwhile',
 		'b@1' => $ten,
 		'c@3' => $hot_key . $insert,
 		'd@3' => $hot_key . $delete
-	});
+	}
+);
 
-hammer('unique index with NULLs that are not distinct',
+hammer(
+	'unique index with NULLs that are not distinct',
 	table => $unique_with_nulls,
 	transactions => 200,
 	deletes => 1,
@@ -204,9 +227,11 @@ hammer('unique index with NULLs that are not distinct',
 		'a@6' => $hot_key . $one,
 		'c@3' => $hot_key . $insert,
 		'd@3' => $hot_key . $delete
-	});
+	}
+);
 
-hammer('mixed isolation levels, with retries',
+hammer(
+	'mixed isolation levels, with retries',
 	table => $plain,
 	transactions => 150,
 	deletes => 1,
@@ -217,17 +242,20 @@ hammer('mixed isolation levels, with retries',
 		'c@3' => in_transaction('SERIALIZABLE', $hot_key . $one),
 		'd@1' => in_transaction('REPEATABLE READ', $ten),
 		'e@1' => $hot_key . $delete
-	});
+	}
+);
 
 # Arrays past the budget lock the table, calls within it lock their keys: each must see the other.
-hammer('whole-table locks and key locks',
+hammer(
+	'whole-table locks and key locks',
 	table => $plain,
 	transactions => 200,
 	scripts => {
 		'a@6' => $hot_key . $one,
 		'b@1' => "BEGIN;\nSET LOCAL product_upsert.max_key_locks = 5;\n${ten}COMMIT;\n",
 		'c@1' => $ten
-	});
+	}
+);
 
 $node->stop;
 done_testing();

@@ -17,7 +17,8 @@ my $node = start_node('direct_store');
 # that the executor's state is made anew, triggers of all kinds that are fired for rows, large values, and a
 # unique index on the key.
 my @tables = qw(plain composite triggered large arbitrated);
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	CREATE TYPE pair AS (a int, b text);
 	CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 	CREATE TABLE plain (brand text, serial text, manufacturer text, stock int, note text, CHECK (length(repeat(note, 1000)) > 0));
@@ -56,7 +57,8 @@ $node->safe_psql('postgres', q{
 			COMMIT;
 		END LOOP;
 	END $$;
-});
+}
+);
 
 # The session's memory: in all, and what is the extension's own.
 my $memory = q{
@@ -89,11 +91,12 @@ for my $table (@tables)
 	my $session = session($node);
 	my @before;
 	$node->safe_psql('postgres', "TRUNCATE $table");
+
 	# The first array of a session also brings PostgreSQL's own caches to their size.
 	for my $stock (1, 2)
 	{
-		is(value($session, "SELECT jsonb_array_length(product_upsert('$table', items('$table', 20000, $stock)))"), 20000,
-			"$table: 20,000 rows in an array");
+		is(value($session, "SELECT jsonb_array_length(product_upsert('$table', items('$table', 20000, $stock)))"),
+			20000, "$table: 20,000 rows in an array");
 		@before = memory($session) if $stock == 1;
 	}
 	my @after = memory($session);
@@ -104,7 +107,8 @@ for my $table (@tables)
 # -- during the call -------------------------------------------------------------------------------
 
 # A trigger for one row tells how much memory the call has by then.
-$node->safe_psql('postgres', qq{
+$node->safe_psql(
+	'postgres', qq{
 	CREATE TABLE seen (target text, row int, bytes bigint);
 	CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS \$\$
 	BEGIN
@@ -112,21 +116,35 @@ $node->safe_psql('postgres', qq{
 		RETURN NEW;
 	END \$\$;
 }
-	. join '', map { my $table = $_; map { qq{
+	  . join '',
+	map {
+		my $table = $_;
+		map {
+			qq{
 	CREATE TRIGGER see_$_ BEFORE INSERT OR UPDATE ON $table FOR EACH ROW WHEN (NEW.note = '$_') EXECUTE FUNCTION see($_);
-} } 1000, 19000 } @tables);
+}
+		} 1000, 19000
+	} @tables
+);
 for my $table (@tables)
 {
 	my $session = session($node);
 	for my $write ('created', 'updated')
 	{
 		$node->safe_psql('postgres', $write eq 'created' ? "TRUNCATE seen, $table" : 'TRUNCATE seen');
-		my $bytes = value($session, qq{
-			SELECT sum(length(r::text)) FROM jsonb_array_elements(product_upsert('$table', items('$table', 20000, } . ($write eq 'created' ? 1 : 2) . ')))  AS r');
+		my $bytes = value(
+			$session, qq{
+			SELECT sum(length(r::text)) FROM jsonb_array_elements(product_upsert('$table', items('$table', 20000, }
+			  . ($write eq 'created' ? 1 : 2) . ')))  AS r'
+		);
 		my ($growth) = value($session, q{SELECT max(bytes) - min(bytes) FROM seen});
+
 		# What grows is the results, the key locks, and the buffers that powers of two make of them.
-		cmp_ok($growth, '<=', 4 * $bytes + 2 ** 22, "$table: 18,000 rows more, $write, take little more than their results do")
-		  or diag("$growth bytes for results of $bytes");
+		cmp_ok(
+			$growth, '<=',
+			4 * $bytes + 2**22,
+			"$table: 18,000 rows more, $write, take little more than their results do"
+		) or diag("$growth bytes for results of $bytes");
 	}
 	$session->quit;
 }

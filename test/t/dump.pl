@@ -41,24 +41,57 @@ sub is_restored
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
 	is(dump_of($database), dump_of('source'), "$name: a dump of it is like the dump");
-	$node->command_like([ 'psql', '-X', '-d', $node->connstr($database), '-c', '\d product' ],
+	$node->command_like(
+		[ 'psql', '-X', '-d', $node->connstr($database), '-c', '\d product' ],
 		qr/product_upsert_guard AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION .*product_upsert_guard\('brand', 'serial', 'manufacturer'\)/,
-		"$name: \\d shows the guard");
-	is($node->safe_psql($database, qq{SELECT $schema.product_upsert_key('product'), $schema.product_upsert_key('item'), $schema.product_upsert_key('item_1')}),
-		'{brand,serial,manufacturer}|{tenant,sku}|{tenant,sku}', "$name: the key is declared");
-	is($node->safe_psql($database, qq{SELECT $schema.product_upsert_lookup_index('product'), $schema.product_upsert_lookup_index('item')}),
-		'product_product_upsert_hash_idx|item_product_upsert_hash_idx', "$name: the lookup index is there");
-	is($node->safe_psql($database, qq{SELECT rows FROM $schema.product_upsert_duplicates('product')}), '[1, 2]', "$name: so are the duplicates");
-	is($node->safe_psql($database, q{SELECT tgname, tgrelid::regclass, tgenabled FROM pg_trigger WHERE NOT tgisinternal AND tgparentid = 0 ORDER BY tgrelid::regclass::text}),
-		"product_upsert_guard|item|O\nproduct_upsert_guard|product|A", "$name: each guard once, and enabled as it was");
+		"$name: \\d shows the guard"
+	);
+	is(
+		$node->safe_psql(
+			$database,
+			qq{SELECT $schema.product_upsert_key('product'), $schema.product_upsert_key('item'), $schema.product_upsert_key('item_1')}
+		),
+		'{brand,serial,manufacturer}|{tenant,sku}|{tenant,sku}',
+		"$name: the key is declared"
+	);
+	is(
+		$node->safe_psql(
+			$database,
+			qq{SELECT $schema.product_upsert_lookup_index('product'), $schema.product_upsert_lookup_index('item')}
+		),
+		'product_product_upsert_hash_idx|item_product_upsert_hash_idx',
+		"$name: the lookup index is there"
+	);
+	is($node->safe_psql($database, qq{SELECT rows FROM $schema.product_upsert_duplicates('product')}),
+		'[1, 2]', "$name: so are the duplicates");
+	is(
+		$node->safe_psql(
+			$database,
+			q{SELECT tgname, tgrelid::regclass, tgenabled FROM pg_trigger WHERE NOT tgisinternal AND tgparentid = 0 ORDER BY tgrelid::regclass::text}
+		),
+		"product_upsert_guard|item|O\nproduct_upsert_guard|product|A",
+		"$name: each guard once, and enabled as it was"
+	);
 
-	fails_with($database, q{INSERT INTO product VALUES (10, 'b', '2', 'm')}, 23505, "$name: a new duplicate is refused");
-	fails_with($database, q{INSERT INTO product VALUES (10, 'b', '1', 'm')}, 23505, "$name: one of an old duplicate too");
+	fails_with($database, q{INSERT INTO product VALUES (10, 'b', '2', 'm')}, 23505,
+		"$name: a new duplicate is refused");
+	fails_with($database, q{INSERT INTO product VALUES (10, 'b', '1', 'm')},
+		23505, "$name: one of an old duplicate too");
 	fails_with($database, q{INSERT INTO item VALUES (2, 't', 's', 5)}, 23505, "$name: one in another partition");
-	fails_with($database, q{INSERT INTO item_2 (part, tenant, sku) VALUES (2, 't', 's')}, 23505, "$name: one that is written straight into it");
-	is($node->safe_psql($database, qq{SELECT $schema.product_upsert('item', '{"part": 1, "tenant": "t", "sku": "s", "stock": 7}') -> 'previous'}), '{"stock": 1}',
-		"$name: product_upsert goes by the declared key");
-	is($node->safe_psql($database, qq{SELECT kept -> 'id', filled FROM $schema.product_upsert_merge('product')}), '1|{price}', "$name: duplicates can be merged");
+	fails_with(
+		$database, q{INSERT INTO item_2 (part, tenant, sku) VALUES (2, 't', 's')},
+		23505, "$name: one that is written straight into it"
+	);
+	is(
+		$node->safe_psql(
+			$database,
+			qq{SELECT $schema.product_upsert('item', '{"part": 1, "tenant": "t", "sku": "s", "stock": 7}') -> 'previous'}
+		),
+		'{"stock": 1}',
+		"$name: product_upsert goes by the declared key"
+	);
+	is($node->safe_psql($database, qq{SELECT kept -> 'id', filled FROM $schema.product_upsert_merge('product')}),
+		'1|{price}', "$name: duplicates can be merged");
 	return;
 }
 
@@ -69,7 +102,8 @@ sub make_source
 
 	$node->safe_psql('postgres', 'DROP DATABASE IF EXISTS source');
 	$node->safe_psql('postgres', 'CREATE DATABASE source');
-	$node->safe_psql('source', qq{
+	$node->safe_psql(
+		'source', qq{
 		CREATE SCHEMA IF NOT EXISTS $schema;
 		CREATE EXTENSION product_upsert SCHEMA $schema;
 		CREATE TABLE product (id int PRIMARY KEY, brand text, serial text, manufacturer text, price int);
@@ -82,7 +116,8 @@ sub make_source
 		ALTER TABLE item ATTACH PARTITION item_2 FOR VALUES IN (2);
 		INSERT INTO item VALUES (1, 't', 's', 1), (2, 't', NULL, 2);
 		SELECT $schema.product_upsert_protect('item', '{tenant,sku}');
-	});
+	}
+	);
 	return;
 }
 
@@ -91,14 +126,21 @@ for my $schema ('public', '"Ext, 2"')
 	make_source($schema);
 
 	run_log([ 'pg_dump', '--no-sync', '--file', "$dir/plain.sql", $node->connstr('source') ]) or die;
-	unlike(slurp_file("$dir/plain.sql"), qr/CREATE (?:OR REPLACE )?(?:FUNCTION|VIEW)/, "$schema: what belongs to the extension is not in the dump");
+	unlike(
+		slurp_file("$dir/plain.sql"),
+		qr/CREATE (?:OR REPLACE )?(?:FUNCTION|VIEW)/,
+		"$schema: what belongs to the extension is not in the dump"
+	);
 	$node->safe_psql('postgres', 'CREATE DATABASE plain');
-	$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('plain'), '-f', "$dir/plain.sql" ], "$schema: plain format is restored");
+	$node->command_ok(
+		[ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('plain'), '-f', "$dir/plain.sql" ],
+		"$schema: plain format is restored");
 	is_restored('plain', $schema, "$schema, plain");
 
 	run_log([ 'pg_dump', '--no-sync', '--format=custom', '--file', "$dir/custom", $node->connstr('source') ]) or die;
 	$node->safe_psql('postgres', 'CREATE DATABASE custom');
-	$node->command_ok([ 'pg_restore', '--exit-on-error', '--jobs=2', '-d', $node->connstr('custom'), "$dir/custom" ], "$schema: custom format is restored");
+	$node->command_ok([ 'pg_restore', '--exit-on-error', '--jobs=2', '-d', $node->connstr('custom'), "$dir/custom" ],
+		"$schema: custom format is restored");
 	is_restored('custom', $schema, "$schema, custom");
 
 	$node->safe_psql('postgres', "DROP DATABASE $_") for 'plain', 'custom';

@@ -13,10 +13,12 @@ use PostgreSQL::Test::Utils;
 use ProductUpsertTest;
 use Test::More;
 
-my $node = start_node('primary',
+my $node = start_node(
+	'primary',
 	init => { allows_streaming => 1 },
 	max_connections => 40,
-	max_prepared_transactions => 2);
+	max_prepared_transactions => 2
+);
 
 # One row, or an array, with a stock.
 sub row
@@ -28,14 +30,16 @@ sub row
 
 sub call
 {
-	return "SELECT product_upsert('" . (@_ > 2 ? '[' : '') . do {
+	return "SELECT product_upsert('" . (@_ > 2 ? '[' : '') . do
+	{
 		my @rows;
 		while (my ($serial, $stock) = splice @_, 0, 2)
 		{
 			push @rows, row($serial, $stock);
 		}
 		join(', ', @rows) . (@rows > 1 ? ']' : '');
-	} . "')";
+	  }
+	  . "')";
 }
 
 sub pid
@@ -48,7 +52,8 @@ my $one = session($node);
 my $other = session($node);
 my %end = (
 	cancelled => [ 'pg_cancel_backend', '57014' ],
-	terminated => [ 'pg_terminate_backend', '57P01' ]);
+	terminated => [ 'pg_terminate_backend', '57P01' ]
+);
 
 # -- cancelled and terminated ------------------------------------------------------------------------
 
@@ -75,7 +80,8 @@ for my $fate (sort keys %end)
 	  or die;
 	is(key_locks($node), 1, "$fate while it waits for a key: its keys are free, the other one's is not");
 	value($one, 'COMMIT');
-	is(value($one, 'SELECT string_agg(stock::text, \' \' ORDER BY serial) FROM product'), '1 5 1', 'nothing of it is written');
+	is(value($one, 'SELECT string_agg(stock::text, \' \' ORDER BY serial) FROM product'),
+		'1 5 1', 'nothing of it is written');
 	is(value($one, call(1, 1) . "->>'action'"), 'unchanged', 'its keys can be written to');
 
 	$victim = session($node) if $fate eq 'terminated';
@@ -91,7 +97,8 @@ for my $fate (sort keys %end)
 	$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = $pid)") or die;
 	is(key_locks($node), 0, "$fate in the middle of an array: no key is locked");
 	value($one, 'COMMIT');
-	is(value($one, 'SELECT string_agg(stock::text, \' \' ORDER BY serial) FROM product'), '1 5 1', 'nothing of it is written');
+	is(value($one, 'SELECT string_agg(stock::text, \' \' ORDER BY serial) FROM product'),
+		'1 5 1', 'nothing of it is written');
 	is(value($one, call(3, 1) . "->>'action'"), 'unchanged', 'its keys can be written to');
 
 	# Idle in a transaction that has locked keys.
@@ -126,7 +133,8 @@ my %refused = (
 	'an array' => call(1, 1, 2, 1),
 	'an array beyond the budget of key locks' => $large_array,
 	'an empty array' => q{SELECT product_upsert('[]')},
-	'a lock' => $lock);
+	'a lock' => $lock
+);
 
 value($one, call(1, 1));
 for my $what (sort keys %refused)
@@ -136,10 +144,12 @@ for my $what (sort keys %refused)
 	value($one, 'ROLLBACK');
 }
 is(value($one, 'BEGIN READ ONLY; SELECT count(*) FROM product_upsert_locks; COMMIT'), 0, 'the view can be read');
-value($one, q{CREATE TEMPORARY TABLE mine (brand text, serial text, manufacturer text, stock int);
-	CREATE INDEX ON mine (serial); BEGIN READ ONLY});
-is(value($one, "SELECT product_upsert('mine', '" . row(1, 1) . "')->>'action'"), 'created',
-	'a temporary table can be written to even then');
+value(
+	$one, q{CREATE TEMPORARY TABLE mine (brand text, serial text, manufacturer text, stock int);
+	CREATE INDEX ON mine (serial); BEGIN READ ONLY}
+);
+is(value($one, "SELECT product_upsert('mine', '" . row(1, 1) . "')->>'action'"),
+	'created', 'a temporary table can be written to even then');
 value($one, 'COMMIT');
 
 # -- a standby -------------------------------------------------------------------------------------------
@@ -183,9 +193,8 @@ $_->quit for $one, $other;
 my ($out, $err) = ('', '');
 my $script = $node->basedir . '/writes';
 append_to_file($script, join '', map { call($_ % 500, $_) . "->'product'->>'stock';\n" } 1 .. 50_000);
-my $writer = IPC::Run::start(
-	[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-f', $script ], '>', \$out, '2>', \$err,
-	IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+my $writer = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-f', $script ],
+	'>', \$out, '2>', \$err, IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 $writer->pump until ($out =~ tr/\n//) > 1500;
 $node->stop('immediate');
 $writer->finish;
@@ -195,11 +204,12 @@ is("@written", join(' ', 1 .. @written), 'one after the other');
 
 $node->start;
 my %acknowledged = map { $_ % 500 => $_ } @written;
-my %stored = split /[|\n]/, $node->safe_psql('postgres', q{SELECT serial, stock FROM product WHERE serial <> '7' OR stock > 1});
+my %stored = split /[|\n]/,
+  $node->safe_psql('postgres', q{SELECT serial, stock FROM product WHERE serial <> '7' OR stock > 1});
 my @lost = grep { ($stored{$_} // 0) < $acknowledged{$_} } keys %acknowledged;
 is("@lost", '', 'after the crash each of them is there, or one after it');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM product WHERE stock > } . (@written + 1)), 0,
-	'and at most the one under way');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM product WHERE stock > } . (@written + 1)),
+	0, 'and at most the one under way');
 is($node->safe_psql('postgres', 'SELECT count(*) - count(DISTINCT serial) FROM product'), 0, 'no key twice');
 is(key_locks($node), 0, 'no lock outlives it');
 
@@ -229,23 +239,25 @@ for my $attempt (1 .. 3)
 {
 	my $lsn = value($one, 'SELECT pg_current_wal_insert_lsn()');
 	is(value($one, sprintf $calls, 'i + 1', 'unchanged'), 1000, '1,000 rows are unchanged');
-	is(value($one, sprintf($calls, 'i + 1', 'unchanged') =~ s/'stock'/'name', null, 'stock'/r), 1000,
-		'and with a NULL that is there already');
+	is(value($one, sprintf($calls, 'i + 1', 'unchanged') =~ s/'stock'/'name', null, 'stock'/r),
+		1000, 'and with a NULL that is there already');
 	for my $n (1 .. 20)
 	{
 		value($one, call($n, $n + 1));
 	}
 	$wal = value($one, "SELECT pg_current_wal_insert_lsn() - '$lsn'");
+
 	# The server itself may have written in between, once.
 	last if $wal == 0;
 }
 is($wal, 0, 'no write-ahead log is written');
 is(value($one, $rows), $before, 'no row has a new version, or was locked');
 is(value($one, $sequence), 1000, 'no number is taken from a sequence');
-is(value($one, 'BEGIN; ' . call(1, 2) . '->>\'action\'; SELECT pg_current_xact_id_if_assigned(); COMMIT'), "unchanged\n",
-	'not even a transaction number');
+is(value($one, 'BEGIN; ' . call(1, 2) . '->>\'action\'; SELECT pg_current_xact_id_if_assigned(); COMMIT'),
+	"unchanged\n", 'not even a transaction number');
 value($one, 'CREATE EXTENSION pgstattuple') if has_pgstattuple();
-is(value($one, q{SELECT dead_tuple_count FROM pgstattuple('product')}), 0, 'nothing is left for VACUUM') if has_pgstattuple();
+is(value($one, q{SELECT dead_tuple_count FROM pgstattuple('product')}), 0, 'nothing is left for VACUUM')
+  if has_pgstattuple();
 
 sub has_pgstattuple
 {
@@ -256,7 +268,8 @@ sub has_pgstattuple
 
 my $dump = $node->basedir . '/dump';
 $node->safe_psql('postgres', 'CREATE DATABASE source');
-$node->safe_psql('source', q{
+$node->safe_psql(
+	'source', q{
 	CREATE SCHEMA api;
 	CREATE EXTENSION product_upsert SCHEMA api;
 	CREATE TABLE product (id bigint GENERATED BY DEFAULT AS IDENTITY, brand text, serial text, manufacturer text, stock int);
@@ -266,7 +279,8 @@ $node->safe_psql('source', q{
 	REVOKE EXECUTE ON FUNCTION api.product_upsert_lock FROM PUBLIC;
 	ALTER DATABASE source SET product_upsert.max_waiters = 7;
 	ALTER DATABASE source SET product_upsert."table" = 'public.product';
-	SELECT post('[} . row(1, 1) . ', ' . row(2, 1) . q{]')});
+	SELECT post('[} . row(1, 1) . ', ' . row(2, 1) . q{]')}
+);
 for my $format ('custom', 'plain')
 {
 	$node->command_ok([ 'pg_dump', '-d', $node->connstr('source'), '-F', $format, '-f', $dump ], "pg_dump, $format");
@@ -276,14 +290,23 @@ for my $format ('custom', 'plain')
 		$format eq 'plain'
 		? [ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('target'), '-f', $dump ]
 		: [ 'pg_restore', '--exit-on-error', '-d', $node->connstr('target'), $dump ],
-		'restored');
-	is($node->safe_psql('target', 'SELECT post(\'[' . row(1, 1) . ', ' . row(2, 2) . ', ' . row(3, 3) . ']\')')
-		=~ s/"product".*?\}//gr =~ s/[^a-z]+/ /gr,
-		' action unchanged action updated previous stock action created ', 'a restored database goes on');
+		'restored'
+	);
+	is(
+		$node->safe_psql('target', 'SELECT post(\'[' . row(1, 1) . ', ' . row(2, 2) . ', ' . row(3, 3) . ']\')') =~
+		  s/"product".*?\}//gr =~ s/[^a-z]+/ /gr,
+		' action unchanged action updated previous stock action created ',
+		'a restored database goes on'
+	);
 	is($node->safe_psql('target', 'SELECT count(*), max(id) FROM product'), '3|3', 'with its next number');
 	is($node->safe_psql('target', 'SELECT count(*) FROM locked'), 0, 'and its views');
-	is($node->safe_psql('target', q{SELECT has_function_privilege('public', 'api.product_upsert_lock(regclass, jsonb)', 'EXECUTE')}),
-		'f', 'and privileges');
+	is(
+		$node->safe_psql(
+			'target', q{SELECT has_function_privilege('public', 'api.product_upsert_lock(regclass, jsonb)', 'EXECUTE')}
+		),
+		'f',
+		'and privileges'
+	);
 }
 unlike(slurp_file($dump), qr/CREATE FUNCTION api\.product_upsert/, 'a dump names the extension, not what is in it');
 
@@ -293,18 +316,26 @@ my $copy = PostgreSQL::Test::Cluster->new('copy');
 $copy->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
 $copy->start;
 $copy->command_ok([ 'psql', '-Xq', '-d', $copy->connstr('postgres'), '-f', $dump ], 'restored');
-is($copy->safe_psql('source', q{SELECT post('} . row(1, 1) . q{') ->> 'action'}), 'unchanged', 'a restored server goes on');
-is($copy->safe_psql('source', q{SELECT current_setting('product_upsert.max_waiters') || current_setting('product_upsert.table')}),
-	'7public.product', 'with the settings of its databases');
+is($copy->safe_psql('source', q{SELECT post('} . row(1, 1) . q{') ->> 'action'}),
+	'unchanged', 'a restored server goes on');
+is(
+	$copy->safe_psql(
+		'source', q{SELECT current_setting('product_upsert.max_waiters') || current_setting('product_upsert.table')}
+	),
+	'7public.product',
+	'with the settings of its databases'
+);
 $copy->stop;
 
 # -- an ordinary user ------------------------------------------------------------------------------------------------
 
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	DROP EXTENSION product_upsert;
 	CREATE ROLE developer LOGIN;
 	CREATE ROLE visitor LOGIN;
-	CREATE DATABASE theirs});
+	CREATE DATABASE theirs}
+);
 my $visitor = session($node, role => 'visitor', dbname => 'theirs');
 my $developer = session($node, role => 'developer', dbname => 'theirs');
 
@@ -314,11 +345,14 @@ value($developer, q{CREATE SCHEMA "Their own, schema"; GRANT USAGE ON SCHEMA "Th
 value($developer, q{CREATE EXTENSION product_upsert SCHEMA "Their own, schema"});
 pass('CREATE on the database is enough, for a schema of any name');
 value($developer, q{SET search_path = "Their own, schema"});
-value($developer, q{CREATE TABLE product (brand text, serial text, manufacturer text, stock int);
-	CREATE INDEX ON product (serial)});
+value(
+	$developer, q{CREATE TABLE product (brand text, serial text, manufacturer text, stock int);
+	CREATE INDEX ON product (serial)}
+);
 is(value($developer, call(1, 1) . "->>'action'"), 'created', 'they can use it');
 value($developer, 'BEGIN; ' . call(1, 2));
-is(value($developer, 'SELECT target, role, usename FROM product_upsert_locks'), 'product|holder|developer', 'and see the locks');
+is(value($developer, 'SELECT target, role, usename FROM product_upsert_locks'),
+	'product|holder|developer', 'and see the locks');
 value($developer, 'COMMIT');
 value($visitor, q{SET search_path = "Their own, schema"});
 fails($visitor, call(1, 1), '42501', "another one cannot write to their table");
@@ -331,8 +365,8 @@ fails($visitor, 'DROP EXTENSION product_upsert', '42501', 'another one cannot dr
 value($developer, 'DROP EXTENSION product_upsert');
 pass('they can');
 value($developer, 'CREATE EXTENSION product_upsert SCHEMA second');
-is(value($developer, "SELECT second.product_upsert('" . row(1, 1) . "')->>'action'"), 'unchanged',
-	'and install it elsewhere');
+is(value($developer, "SELECT second.product_upsert('" . row(1, 1) . "')->>'action'"),
+	'unchanged', 'and install it elsewhere');
 
 $_->quit for $developer, $visitor, $one;
 $node->stop;

@@ -32,10 +32,12 @@ sub pgbench_goes_on
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
 	return $node->command_checks_all(
-		[ pgbench_command($name, $clients, $seconds, $scripts) ], 0,
-		[ qr{number of transactions actually processed: [1-9]} ],
-		[ qr{^(?!.*(error|aborted))}s ],
-		"$name: no client gives up");
+		[ pgbench_command($name, $clients, $seconds, $scripts) ],
+		0,
+		[qr{number of transactions actually processed: [1-9]}],
+		[qr{^(?!.*(error|aborted))}s],
+		"$name: no client gives up"
+	);
 }
 
 # Where a transaction fails with 40001 or 40P01, it is tried again.
@@ -68,7 +70,8 @@ sub sqlstates
 
 # Each tries to write to one or more of a few keys. A unique violation is what a program would handle: how often it came, and
 # how often not, is counted by sequences, which no rollback sets back.
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	CREATE SEQUENCE written;
 	CREATE SEQUENCE refused;
 	CREATE PROCEDURE try(sql text) LANGUAGE plpgsql AS $$
@@ -83,7 +86,8 @@ $node->safe_psql('postgres', q{
 	CREATE VIEW feed AS
 	SELECT 'b' AS brand, random_key() AS serial, NULL::text AS manufacturer, random_part() AS part, (random() * 9)::int AS price
 	  FROM generate_series(1, 4);
-});
+}
+);
 
 # COPY reads files: of three keys each, and of some that begin with a key which nobody else has.
 for my $n (0 .. 39)
@@ -96,12 +100,16 @@ for my $n (0 .. 39)
 
 my %ways = (
 	'INSERT' => q{INSERT INTO product (brand, serial, part) VALUES ('b', random_key(), random_part())},
-	'INSERT of many rows' => q{INSERT INTO product (brand, serial, part) SELECT DISTINCT ON (serial) brand, serial, part FROM feed},
-	'COPY' => qq{DO \$do\$ BEGIN EXECUTE format('COPY product (brand, serial, manufacturer, part) FROM %L', '$dir/copy' || (random() * 39)::int); END \$do\$},
+	'INSERT of many rows' =>
+	  q{INSERT INTO product (brand, serial, part) SELECT DISTINCT ON (serial) brand, serial, part FROM feed},
+	'COPY' =>
+	  qq{DO \$do\$ BEGIN EXECUTE format('COPY product (brand, serial, manufacturer, part) FROM %L', '$dir/copy' || (random() * 39)::int); END \$do\$},
 	'UPDATE of the key' => q{UPDATE product SET serial = random_key() WHERE serial = (SELECT random_key())},
-	'UPDATE of many keys' => q{UPDATE product SET serial = ((serial::int + 1) % 60)::text WHERE serial::int % 7 = (SELECT (random() * 6)::int)},
+	'UPDATE of many keys' =>
+	  q{UPDATE product SET serial = ((serial::int + 1) % 60)::text WHERE serial::int % 7 = (SELECT (random() * 6)::int)},
 	'UPDATE of the partition column' => q{UPDATE product SET part = random_part() WHERE serial = (SELECT random_key())},
-	'ON CONFLICT DO NOTHING' => q{INSERT INTO product (brand, serial, part) VALUES ('b', random_key(), random_part()) ON CONFLICT DO NOTHING},
+	'ON CONFLICT DO NOTHING' =>
+	  q{INSERT INTO product (brand, serial, part) VALUES ('b', random_key(), random_part()) ON CONFLICT DO NOTHING},
 	'ON CONFLICT DO UPDATE' => q{
 		INSERT INTO product (id, brand, serial, part) SELECT id, brand, random_key(), part FROM product WHERE serial = (SELECT random_key())
 		ON CONFLICT (id, part) DO UPDATE SET serial = excluded.serial},
@@ -123,7 +131,8 @@ my %ways = (
 my %straight = (
 	'INSERT into a partition' => q{INSERT INTO product_1 (brand, serial, part) VALUES ('b', random_key(), 1)},
 	'UPDATE of a partition' => q{UPDATE product_2 SET serial = random_key() WHERE serial = (SELECT random_key())},
-	'COPY into a partition' => qq{DO \$do\$ BEGIN EXECUTE format('COPY product_0 (brand, serial, manufacturer, part) FROM %L WHERE part = 0',
+	'COPY into a partition' =>
+	  qq{DO \$do\$ BEGIN EXECUTE format('COPY product_0 (brand, serial, manufacturer, part) FROM %L WHERE part = 0',
 		'$dir/copy' || (random() * 39)::int); END \$do\$},
 );
 
@@ -145,7 +154,8 @@ sub scripts
 			push @calls, $call if $way ne 'product_upsert_from';
 			$scripts{"$way, $level\@$weight"} = "BEGIN ISOLATION LEVEL $level;\n${call}COMMIT;\n";
 		}
-		$scripts{"several $_, $level\@2"} = "BEGIN ISOLATION LEVEL $level;\n" . join('', @calls[ map { int rand @calls } 1 .. 3 ]) . "COMMIT;\n"
+		$scripts{"several $_, $level\@2"} =
+		  "BEGIN ISOLATION LEVEL $level;\n" . join('', @calls[ map { int rand @calls } 1 .. 3 ]) . "COMMIT;\n"
 		  for 1 .. 4;
 	}
 	return \%scripts;
@@ -163,10 +173,16 @@ sub psql_script
 	{
 		my $statement = $ways[ rand @ways ] =~ s/\s+/ /gr . ";\n";
 
-		$statement = "COPY product (brand, serial, manufacturer, part) FROM STDIN;\n" . slurp_file("$dir/copy" . int rand 40) . "\\.\n" if $n % 4 == 0;
+		$statement =
+		  "COPY product (brand, serial, manufacturer, part) FROM STDIN;\n"
+		  . slurp_file("$dir/copy" . int rand 40) . "\\.\n"
+		  if $n % 4 == 0;
 		$script .= "BEGIN ISOLATION LEVEL $levels[rand @levels];\n${statement}COMMIT;\n";
 	}
-	append_to_file($file, $script . "SELECT extract(epoch FROM clock_timestamp()) < :until AS again \\gset\n\\if :again\n\\i '$file'\n\\endif\n");
+	append_to_file($file,
+		$script
+		  . "SELECT extract(epoch FROM clock_timestamp()) < :until AS again \\gset\n\\if :again\n\\i '$file'\n\\endif\n"
+	);
 	return;
 }
 
@@ -178,19 +194,32 @@ sub hammer
 	my $offset = -s $node->logfile;
 	my @psql;
 
-	$node->safe_psql('postgres', "$ddl; SELECT product_upsert_protect('product'); SELECT setval('written', 1), setval('refused', 1)");
+	$node->safe_psql('postgres',
+		"$ddl; SELECT product_upsert_protect('product'); SELECT setval('written', 1), setval('refused', 1)");
 	for my $n (1, 2)
 	{
 		my $file = "$dir/" . ($name =~ s/\W+/_/gr) . $n;
 
 		psql_script($file, %ways);
+
 		# Nobody reads what it says while pgbench runs: so not into a pipe. The server's log has the errors.
-		push @psql, IPC::Run::start([ 'psql', '-X', '-q', '-v', 'until=' . (time() + $mixed_seconds), '-d', $node->connstr('postgres'), '-f', $file ], '>', "$file.out", '2>&1');
+		push @psql,
+		  IPC::Run::start(
+			[
+				'psql', '-X', '-q', '-v', 'until=' . (time() + $mixed_seconds),
+				'-d', $node->connstr('postgres'),
+				'-f', $file
+			],
+			'>',
+			"$file.out",
+			'2>&1'
+		  );
 	}
 	pgbench_goes_on($name, 6, $mixed_seconds, scripts(%ways));
 	$_->finish for @psql;
 
-	my ($written, $refused) = split /\|/, $node->safe_psql('postgres', 'SELECT w.last_value, r.last_value FROM written w, refused r');
+	my ($written, $refused) = split /\|/,
+	  $node->safe_psql('postgres', 'SELECT w.last_value, r.last_value FROM written w, refused r');
 	note("$name: $written written, $refused refused");
 	cmp_ok($written, '>', 100, "$name: some are written");
 	cmp_ok($refused, '>', 100, "$name: some are refused");
@@ -198,34 +227,47 @@ sub hammer
 	note("$name: SQLSTATEs @states");
 	is("@{[ grep { !/^(?:23505|40001|40P01)$/ } @states ]}", '', "$name: no error but 23505, 40001 and 40P01");
 	is(scalar(grep { $_ eq '23505' } @states), 1, "$name: a client sees 23505");
-	is($node->safe_psql('postgres', 'SELECT * FROM product_upsert_duplicates(\'product\')'), '', "$name: no key has two rows");
-	is($node->safe_psql('postgres', 'SET enable_indexscan = off; SET enable_bitmapscan = off; SELECT count(*) - count(DISTINCT (brand, serial, manufacturer)) FROM product'),
-		'0', "$name: nor has one in the table itself");
+	is($node->safe_psql('postgres', 'SELECT * FROM product_upsert_duplicates(\'product\')'),
+		'', "$name: no key has two rows");
+	is(
+		$node->safe_psql(
+			'postgres',
+			'SET enable_indexscan = off; SET enable_bitmapscan = off; SELECT count(*) - count(DISTINCT (brand, serial, manufacturer)) FROM product'
+		),
+		'0',
+		"$name: nor has one in the table itself"
+	);
 	is(key_locks($node), 0, "$name: no key lock is left behind");
 	return;
 }
 
 $node->safe_psql('postgres', 'CREATE SEQUENCE ids');
-my $columns = q{id bigint NOT NULL DEFAULT nextval('ids'), brand text, serial text, manufacturer text, part int NOT NULL, price int};
+my $columns =
+  q{id bigint NOT NULL DEFAULT nextval('ids'), brand text, serial text, manufacturer text, part int NOT NULL, price int};
 
-hammer('plain table', qq{
+hammer(
+	'plain table', qq{
 	CREATE TABLE product ($columns, PRIMARY KEY (id, part));
-	CREATE INDEX ON product (brand, serial, manufacturer)}, %ways);
+	CREATE INDEX ON product (brand, serial, manufacturer)}, %ways
+);
 
-hammer('partitioned table', qq{
+hammer(
+	'partitioned table', qq{
 	DROP TABLE product;
 	CREATE TABLE product ($columns, PRIMARY KEY (id, part)) PARTITION BY LIST (part);
 	CREATE TABLE product_0 PARTITION OF product FOR VALUES IN (0);
 	CREATE TABLE product_1 (price int, gone int, part int NOT NULL, serial text, manufacturer text, id bigint NOT NULL DEFAULT nextval('ids'), brand text);
 	ALTER TABLE product_1 DROP COLUMN gone;
 	ALTER TABLE product ATTACH PARTITION product_1 FOR VALUES IN (1);
-	CREATE TABLE product_2 PARTITION OF product FOR VALUES IN (2)}, %ways, %straight);
+	CREATE TABLE product_2 PARTITION OF product FOR VALUES IN (2)}, %ways, %straight
+);
 
 # -- merges meanwhile ------------------------------------------------------------------------------------------
 
 # Every write is entered into the ledger, also that a merge has removed a row. The rows that reference products are counted in
 # another way too: each has an entry in "told", which references nothing.
-$node->safe_psql('postgres', 'DROP TABLE product;' . LEDGER . q{
+$node->safe_psql(
+	'postgres', 'DROP TABLE product;' . LEDGER . q{
 	CREATE TABLE product (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, brand text, serial text, manufacturer text,
 						  name text, stock bigint, data jsonb);
 	CREATE INDEX ON product (brand, serial, manufacturer);
@@ -275,21 +317,29 @@ $node->safe_psql('postgres', 'DROP TABLE product;' . LEDGER . q{
 	$$;
 	DO 'BEGIN FOR i IN 1 .. 600 LOOP CALL duplicate(i::text, 3); END LOOP; END';
 	SELECT product_upsert_protect('product');
-});
+}
+);
 
 my $offset = -s $node->logfile;
 my $key = "\\set key random(1, 700)\n\\set other random(1, 700)\n";
 my ($report, $errors);
-my $merger = IPC::Run::start([ pgbench_command('merge', 1, $merge_seconds, { a => "\\set keys random(1, 5)\nSELECT merge(:keys);\n" }) ], '>', \$report, '2>', \$errors);
+my $merger = IPC::Run::start(
+	[ pgbench_command('merge', 1, $merge_seconds, { a => "\\set keys random(1, 5)\nSELECT merge(:keys);\n" }) ],
+	'>', \$report, '2>', \$errors);
 
-pgbench_goes_on('writers', 8, $merge_seconds, {
-	'upsert@20' => $key . "CALL upsert(ARRAY[:key::text]);\n",
-	'array@5' => $key . "CALL upsert(ARRAY[:key::text, :other::text]);\n",
-	'update@6' => $key . "CALL update_plainly(:key::text);\n",
-	'line@3' => $key . "CALL refer('line', :key::text);\n",
-	'picture@3' => $key . "CALL refer('picture', :key::text);\n",
-	'hint@3' => $key . "CALL refer('hint', :key::text);\n",
-});
+pgbench_goes_on(
+	'writers',
+	8,
+	$merge_seconds,
+	{
+		'upsert@20' => $key . "CALL upsert(ARRAY[:key::text]);\n",
+		'array@5' => $key . "CALL upsert(ARRAY[:key::text, :other::text]);\n",
+		'update@6' => $key . "CALL update_plainly(:key::text);\n",
+		'line@3' => $key . "CALL refer('line', :key::text);\n",
+		'picture@3' => $key . "CALL refer('picture', :key::text);\n",
+		'hint@3' => $key . "CALL refer('hint', :key::text);\n",
+	}
+);
 ok($merger->finish, 'the merging client does not give up') or diag($errors);
 unlike($errors, qr/error|aborted/, 'and is told of no error');
 like($report, qr/number of transactions actually processed: [1-9]/, 'it has merged meanwhile');
@@ -305,16 +355,27 @@ is($node->safe_psql('postgres', 'SELECT merge(NULL)'), '0', 'merge: nothing is l
 ledger_is_sound($node, 'merge', deletes => 1);
 for my $reference ('line', 'picture', 'hint')
 {
-	is($node->safe_psql('postgres', qq{
-			SELECT (SELECT count(*) > 0 FROM $reference), (SELECT count(*) FROM $reference WHERE NOT EXISTS (SELECT FROM product WHERE id = $reference.product))}),
-		't|0', "merge: no $reference without its product");
-	is($node->safe_psql('postgres', qq{
+	is(
+		$node->safe_psql(
+			'postgres', qq{
+			SELECT (SELECT count(*) > 0 FROM $reference), (SELECT count(*) FROM $reference WHERE NOT EXISTS (SELECT FROM product WHERE id = $reference.product))}
+		),
+		't|0',
+		"merge: no $reference without its product"
+	);
+	is(
+		$node->safe_psql(
+			'postgres', qq{
 			SELECT count(*) FROM (
 				(SELECT serial FROM told WHERE reference = '$reference' EXCEPT ALL SELECT serial FROM $reference r JOIN product p ON p.id = r.product) UNION ALL
-				(SELECT serial FROM $reference r JOIN product p ON p.id = r.product EXCEPT ALL SELECT serial FROM told WHERE reference = '$reference')) AS d}),
-		'0', "merge: every $reference with the product it was written for");
+				(SELECT serial FROM $reference r JOIN product p ON p.id = r.product EXCEPT ALL SELECT serial FROM told WHERE reference = '$reference')) AS d}
+		),
+		'0',
+		"merge: every $reference with the product it was written for"
+	);
 }
-is($node->safe_psql('postgres', q{SELECT duplicate_keys FROM product_upsert_protect('product')}), '0', 'merge: no key has two rows');
+is($node->safe_psql('postgres', q{SELECT duplicate_keys FROM product_upsert_protect('product')}),
+	'0', 'merge: no key has two rows');
 is(key_locks($node), 0, 'merge: no key lock is left behind');
 
 $node->stop;

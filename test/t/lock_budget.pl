@@ -168,7 +168,8 @@ value($one, 'COMMIT');
 
 # Blocks with an exception handler are savepoints too; half of these fail after they took a key.
 value($one, 'BEGIN');
-value($one, q{
+value(
+	$one, q{
 	DO $$
 	BEGIN
 		FOR i IN 1 .. 400 LOOP
@@ -179,7 +180,8 @@ value($one, q{
 			EXCEPTION WHEN division_by_zero THEN
 			END;
 		END LOOP;
-	END $$});
+	END $$}
+);
 is(key_locks($one), 200, 'of 400 blocks the 200 that did not fail keep their key');
 is(whole_table_locked($one, 'product'), 0, 'and the budget holds');
 value($one, 'COMMIT');
@@ -216,9 +218,11 @@ is(key_locks($one) . whole_table_locked($one, 'product'), '30', 'three calls');
 value($one, calls_of(4, 4));
 is(key_locks($one) . whole_table_locked($one, 'product'), '31', 'and a fourth');
 value($one, 'COMMIT');
-value($one, q{BEGIN; SELECT product_upsert_lock('product', (
+value(
+	$one, q{BEGIN; SELECT product_upsert_lock('product', (
 	SELECT jsonb_agg(jsonb_build_object('brand', 'b', 'serial', i::text, 'manufacturer', 'm'))
-	  FROM generate_series(1, 4) i))});
+	  FROM generate_series(1, 4) i))}
+);
 is(key_locks($one) . whole_table_locked($one, 'product'), '01', 'locking by hand has the same limit');
 value($one, 'COMMIT');
 value($one, 'SET product_upsert.max_key_locks = 1');
@@ -240,14 +244,15 @@ value($one, 'COMMIT');
 create_product($node, table => 'second');
 value($one, 'BEGIN; ' . calls_of(1, 200));
 value($one, array_of(1, 100, 'second'));
-is(whole_table_locked($one, 'product') . whole_table_locked($one, 'second'), '01',
-	'the budget is one for all tables');
+is(whole_table_locked($one, 'product') . whole_table_locked($one, 'second'), '01', 'the budget is one for all tables');
 value($one, 'COMMIT');
 
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	CREATE TABLE parted (brand text, serial text, manufacturer text, stock int) PARTITION BY LIST (brand);
 	CREATE TABLE parted_b PARTITION OF parted FOR VALUES IN ('b');
-	CREATE INDEX ON parted (serial)});
+	CREATE INDEX ON parted (serial)}
+);
 value($one, 'BEGIN; ' . array_of(1, 1000, 'parted_b'));
 is(whole_table_locked($one, 'parted'), 1, "a partition's array locks the table at the root");
 start_call($other, calls_of(1, 1, 'parted'));

@@ -115,7 +115,8 @@ $_->quit for $holder, @waiters, $late;
 # While the test holds the key, 16 clients keep trying: a few wait, the others are refused again and
 # again. When it lets go, they all get through or are refused; every write that was acknowledged counts.
 
-$node->safe_psql('postgres', LEDGER . q{
+$node->safe_psql(
+	'postgres', LEDGER . q{
 	DROP TABLE product;
 	CREATE TABLE product (brand text, serial text, manufacturer text, stock bigint);
 	CREATE INDEX ON product (serial);
@@ -127,7 +128,8 @@ $node->safe_psql('postgres', LEDGER . q{
 		  FROM product_upsert(jsonb_build_object('brand', 'b', 'serial', '1', 'manufacturer', 'm', 'stock', nextval('number'))) r;
 	EXCEPTION WHEN lock_not_available THEN
 		PERFORM nextval('refused');
-	END $$});
+	END $$}
+);
 
 $holder = session($node);
 value($holder, q{BEGIN; SELECT product_upsert_lock('product', '{"brand": "b", "serial": "1", "manufacturer": "m"}')});
@@ -145,7 +147,8 @@ delete local $ENV{PGOPTIONS};
 # The others are refused so often that two must have come to wait by then.
 $node->poll_query_until('postgres', q{SELECT last_value > 1000 FROM refused})
   or die 'the clients are not refused';
-my $waiting = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'});
+my $waiting =
+  $node->safe_psql('postgres', q{SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'});
 ok($waiting >= 2 && $waiting < 16, 'some wait, the others are refused') or diag("$waiting wait");
 is($node->safe_psql('postgres', 'SELECT count(*) FROM ledger'), 0, 'nobody gets past the holder');
 value($holder, 'COMMIT');
@@ -153,8 +156,8 @@ $holder->quit;
 $load->finish;
 is($load->result(0), 0, 'the clients finish') or diag($err);
 like($out, qr{processed: 6400/6400}, 'with all their calls');
-is($node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM ledger) + last_value FROM refused'), 6400,
-	'each call was either done or refused');
+is($node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM ledger) + last_value FROM refused'),
+	6400, 'each call was either done or refused');
 cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM ledger'), '>=', 2, 'those who waited were served');
 ledger_is_sound($node, 'a bounded queue');
 

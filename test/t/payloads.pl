@@ -15,11 +15,13 @@ my $node = start_node('payloads');
 my $session = session($node);
 my $key = q{"brand": "b", "serial": "1", "manufacturer": "m"};
 
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	CREATE TABLE product (brand text, serial text, manufacturer text, name text, code varchar(10), amount numeric,
 		ratio float8, n int, big bigint, flag bool, day date, data jsonb, raw json, tags text[], id uuid, bits bytea);
 	CREATE INDEX ON product (md5(serial));
-	CREATE INDEX ON product (brand)});
+	CREATE INDEX ON product (brand)}
+);
 value($session, 'SET standard_conforming_strings = on');
 
 # A call whose payload is an SQL expression of type jsonb.
@@ -95,17 +97,32 @@ rejected("'[[{$key}]]'", '22023', 'an array in an array');
 
 # -- arrays ------------------------------------------------------------------------------------------
 
-is(value($session, q{SELECT jsonb_array_length(product_upsert((
+is(
+	value(
+		$session, q{SELECT jsonb_array_length(product_upsert((
 	SELECT jsonb_agg(jsonb_build_object('brand', i::text, 'serial', 's', 'manufacturer', NULL, 'n', i))
-	  FROM generate_series(1, 100000) i)))}), 100000, 'an array of 100,000 elements');
-is(value($session, q{SELECT jsonb_array_length(product_upsert((
+	  FROM generate_series(1, 100000) i)))}
+	),
+	100000,
+	'an array of 100,000 elements'
+);
+is(
+	value(
+		$session, q{SELECT jsonb_array_length(product_upsert((
 	SELECT jsonb_agg(jsonb_build_object('brand', 'same', 'serial', 's', 'manufacturer', NULL, 'n', i))
-	  FROM generate_series(1, 5000) i)))}), 5000, '5,000 elements of the same key');
-is(value($session, q{SELECT count(*), min(n) FROM product WHERE brand = 'same'}), '1|5000', 'are one row, the last one');
+	  FROM generate_series(1, 5000) i)))}
+	),
+	5000,
+	'5,000 elements of the same key'
+);
+is(value($session, q{SELECT count(*), min(n) FROM product WHERE brand = 'same'}), '1|5000',
+	'are one row, the last one');
 is(value($session, q{SELECT product_upsert('[]')}), '[]', 'an empty array');
-rejected(q{(SELECT jsonb_agg(jsonb_build_object('brand', i::text, 'serial', 't', 'manufacturer', NULL,
+rejected(
+	q{(SELECT jsonb_agg(jsonb_build_object('brand', i::text, 'serial', 't', 'manufacturer', NULL,
 	'n', CASE WHEN i < 100000 THEN to_jsonb(i) ELSE '"x"' END)) FROM generate_series(1, 100000) i)},
-	'22P02', 'an array of 100,000 whose last element is wrong');
+	'22P02', 'an array of 100,000 whose last element is wrong'
+);
 is(value($session, q{SELECT count(*) FROM product WHERE serial = 't'}), 0, 'leaves none of the others');
 value($session, q{DELETE FROM product WHERE serial = 's'; VACUUM product});
 
@@ -140,29 +157,50 @@ rejected(payload('"name": "\udc00\ud800"'), '22P02', 'two halves in the wrong or
 rejected(payload('"name": "\x"'), '22P02', 'a wrong escape');
 rejected(qq{convert_from('\\x7b226272616e64223a2022c328227d', 'UTF8')::jsonb}, '22021', 'bytes that are no letter');
 accepted(payload('"name": "\ud83d\ude00\u202e\ufeff"'), 'letters beyond the basic plane');
-is(value($session, q{SELECT name = U&'\+01F600\202E\FEFF' FROM product WHERE serial = '1'}), 't', 'are stored as they are');
-is(value($session, "SELECT product_upsert('{$key, \"name\": \"first\", \"name\": \"last\"}')->'product'->>'name'"), 'last',
-	'a field that comes twice: the last one counts, as ever in jsonb');
-is(value($session, q{SELECT product_upsert('{"brand": "b", "serial": "1", "serial": "2", "manufacturer": "m"}')->'product'->>'serial'}),
-	'2', 'in the key too');
+is(value($session, q{SELECT name = U&'\+01F600\202E\FEFF' FROM product WHERE serial = '1'}),
+	't', 'are stored as they are');
+is(value($session, "SELECT product_upsert('{$key, \"name\": \"first\", \"name\": \"last\"}')->'product'->>'name'"),
+	'last', 'a field that comes twice: the last one counts, as ever in jsonb');
+is(
+	value(
+		$session,
+		q{SELECT product_upsert('{"brand": "b", "serial": "1", "serial": "2", "manufacturer": "m"}')->'product'->>'serial'}
+	),
+	'2',
+	'in the key too'
+);
 accepted(q{'{"brand": "", "serial": " ", "manufacturer": "\\n"}'}, 'a key of nothing');
-is(value($session, q{SELECT count(*) FROM (SELECT product_upsert(k::jsonb) FROM unnest(ARRAY[
+is(
+	value(
+		$session, q{SELECT count(*) FROM (SELECT product_upsert(k::jsonb) FROM unnest(ARRAY[
 	'{"brand": "", "serial": "x", "manufacturer": null}', '{"brand": null, "serial": "x", "manufacturer": ""}',
-	'{"brand": "x", "serial": "", "manufacturer": null}', '{"brand": "null", "serial": "x", "manufacturer": null}']) k) s}),
-	4, 'NULL, nothing and "null"');
+	'{"brand": "x", "serial": "", "manufacturer": null}', '{"brand": "null", "serial": "x", "manufacturer": null}']) k) s}
+	),
+	4,
+	'NULL, nothing and "null"'
+);
 is(value($session, q{SELECT count(*) FROM product WHERE serial IN ('x', '') AND n IS NULL}), 4, 'are four keys');
-is(value($session, q{SELECT product_upsert('{"brand": "it''s; DROP TABLE product; --", "serial": "\"", "manufacturer": "$1"}')->>'action'}),
-	'created', 'SQL in a value');
+is(
+	value(
+		$session,
+		q{SELECT product_upsert('{"brand": "it''s; DROP TABLE product; --", "serial": "\"", "manufacturer": "$1"}')->>'action'}
+	),
+	'created',
+	'SQL in a value'
+);
 
 # -- names -----------------------------------------------------------------------------------------------
 
 # The table and its columns may be called anything.
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	CREATE SCHEMA "a.b ""c";
 	CREATE TABLE "a.b ""c"."select ""x"" $1; --" (r text, r_ text, brand text, serial text, manufacturer text,
 		"group" int, "quote "" '" int, "$1" int, "ä ö" int, "%s" int, "123456789012345678901234567890123456789012345678901234567890123" int);
-	CREATE INDEX ON "a.b ""c"."select ""x"" $1; --" (serial)});
-my $strange = q{SELECT product_upsert('"a.b ""c"."select ""x"" $1; --"', jsonb_build_object('brand', 'b', 'serial', '1', 'manufacturer', NULL,
+	CREATE INDEX ON "a.b ""c"."select ""x"" $1; --" (serial)}
+);
+my $strange =
+  q{SELECT product_upsert('"a.b ""c"."select ""x"" $1; --"', jsonb_build_object('brand', 'b', 'serial', '1', 'manufacturer', NULL,
 	'r', 'r', 'r_', 'r', 'group', %1$s, 'quote " ''', %1$s, '$1', %1$s, 'ä ö', %1$s, '%%s', %1$s,
 	'123456789012345678901234567890123456789012345678901234567890123', %1$s))->>'action'};
 is(value($session, sprintf $strange, 1), 'created', 'strange names: created');
@@ -191,13 +229,20 @@ my $after = value($session, $memory);
 cmp_ok($after, '<=', $before + 16384, 'nothing of 1,000 such payloads stays in memory');
 
 # A large call needs memory in proportion, and only once: 30 rows of 1 MB each must not add up in a loop.
-is(value($session, q{SELECT bool_and(product_upsert(jsonb_build_object('brand', 'b', 'serial', '1', 'manufacturer', 'm',
-	'name', i || repeat('z', 1000000))) ->> 'action' = 'updated') FROM generate_series(1, 30) i}), 't', '30 values of 1 MB');
+is(
+	value(
+		$session, q{SELECT bool_and(product_upsert(jsonb_build_object('brand', 'b', 'serial', '1', 'manufacturer', 'm',
+	'name', i || repeat('z', 1000000))) ->> 'action' = 'updated') FROM generate_series(1, 30) i}
+	),
+	't',
+	'30 values of 1 MB'
+);
 cmp_ok(value($session, $memory), '<=', $before + 16384, 'nor of these');
 
 # What one element of an array needs is given back before the next. Each row is 10 kB, and stays in memory
 # twice: as it was sent and in the result.
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	CREATE TABLE watched (brand text, serial text, manufacturer text, name text);
 	CREATE INDEX ON watched (serial);
 	CREATE SEQUENCE row_number;
@@ -211,11 +256,19 @@ $node->safe_psql('postgres', q{
 		END IF;
 		RETURN new;
 	END $$;
-	CREATE TRIGGER watch BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION watch()});
-value($session, q{SELECT count(product_upsert('watched', (SELECT jsonb_agg(jsonb_build_object('brand', 'b', 'serial', i::text,
-	'manufacturer', 'm', 'name', repeat(i || ' ', 10000 / (1 + length(i::text))))) FROM generate_series(1, 2000) i)))});
-cmp_ok($node->safe_psql('postgres', 'SELECT max(bytes) - min(bytes) FROM memory'), '<', 3 * 1500 * 10_000,
-	'a long array needs little more than its rows');
+	CREATE TRIGGER watch BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION watch()}
+);
+value(
+	$session,
+	q{SELECT count(product_upsert('watched', (SELECT jsonb_agg(jsonb_build_object('brand', 'b', 'serial', i::text,
+	'manufacturer', 'm', 'name', repeat(i || ' ', 10000 / (1 + length(i::text))))) FROM generate_series(1, 2000) i)))}
+);
+cmp_ok(
+	$node->safe_psql('postgres', 'SELECT max(bytes) - min(bytes) FROM memory'),
+	'<',
+	3 * 1500 * 10_000,
+	'a long array needs little more than its rows'
+);
 
 is(key_locks($node), 0, 'no key lock is left');
 $session->quit;

@@ -25,7 +25,9 @@ my $pooled = bless { %$node, _host => PostgreSQL::Test::Utils::tempdir_short(), 
 my $server = sprintf 'host=%s port=%s dbname=postgres user=pooled', $node->host, $node->port;
 $node->safe_psql('postgres', 'CREATE ROLE pooled SUPERUSER LOGIN');
 my $config = PostgreSQL::Test::Utils::tempdir() . '/pgbouncer.ini';
-append_to_file($config, join "\n",
+append_to_file(
+	$config,
+	join "\n",
 	'[databases]',
 	"postgres = $server pool_size=5",
 	"statement = $server pool_size=5 pool_mode=statement",
@@ -39,7 +41,8 @@ append_to_file($config, join "\n",
 	'unix_socket_dir = ' . $pooled->host,
 	'listen_port = ' . $pooled->port,
 	"logfile = $PostgreSQL::Test::Utils::log_path/pgbouncer.log",
-	'');
+	''
+);
 
 # It ends with this script, however that ends.
 my $pgbouncer = IPC::Run::start([ 'setpriv', '--pdeathsig', 'TERM', 'pgbouncer', '--quiet', $config ]);
@@ -62,7 +65,8 @@ sub call
 {
 	my ($serial, $stock) = @_;
 
-	return sprintf q{SELECT product_upsert('{"brand": "b", "serial": "%s", "manufacturer": null, "stock": %d}')->>'action'},
+	return
+	  sprintf q{SELECT product_upsert('{"brand": "b", "serial": "%s", "manufacturer": null, "stock": %d}')->>'action'},
 	  $serial, $stock;
 }
 
@@ -105,12 +109,16 @@ sub hammer
 	return;
 }
 
-hammer('transactions', 'postgres', {
-	'a@3' => $one_of_few . $upsert,
-	'b@1' => $upsert_several,
-	'c@1' => "${one_of_few}BEGIN;\n${upsert}COMMIT;\n",
-	'd@1' => "${one_of_few}BEGIN;\n${upsert}ROLLBACK;\n"
-});
+hammer(
+	'transactions',
+	'postgres',
+	{
+		'a@3' => $one_of_few . $upsert,
+		'b@1' => $upsert_several,
+		'c@1' => "${one_of_few}BEGIN;\n${upsert}COMMIT;\n",
+		'd@1' => "${one_of_few}BEGIN;\n${upsert}ROLLBACK;\n"
+	}
+);
 is(connections(), 5, 'they shared five connections');
 
 hammer('statements', 'statement', { a => $one_of_few . $upsert }, entries => 50 * 40);
@@ -128,7 +136,11 @@ for my $end ('COMMIT', 'ROLLBACK', 'SELECT 1/0; ROLLBACK')
 	is(key_locks($node), 1, "$end: and has its key");
 	$first->query($end);
 	is(key_locks($node), 0, "$end: until it ends");
-	is(value($second, call($end, 1)), $end eq 'COMMIT' ? 'unchanged' : 'created', "$end: another client finds what it left");
+	is(
+		value($second, call($end, 1)),
+		$end eq 'COMMIT' ? 'unchanged' : 'created',
+		"$end: another client finds what it left"
+	);
 }
 is(value($second, 'SELECT pg_backend_pid()'), $backend, 'all by the same connection');
 
@@ -187,8 +199,12 @@ is($node->safe_psql('postgres', q{SELECT stock FROM product WHERE serial = 'kill
 # another client. (pgbench goes on with the other's, which is the same.)
 my $script = PostgreSQL::Test::Utils::tempdir() . '/prepared';
 append_to_file($script, call('driver', 1));
-$pooled->command_checks_all([ 'pgbench', '-n', '-M', 'prepared', '-c', 2, '-t', 1, '-f', $script, 'one' ], 0,
-	[qr{processed: 2/2}], [qr{prepared statement "\w+" already exists}], 'two clients that prepare a statement of one name');
+$pooled->command_checks_all(
+	[ 'pgbench', '-n', '-M', 'prepared', '-c', 2, '-t', 1, '-f', $script, 'one' ],
+	0, [qr{processed: 2/2}],
+	[qr{prepared statement "\w+" already exists}],
+	'two clients that prepare a statement of one name'
+);
 
 # A statement belongs to the connection. The second client takes the first one's, which then gets another.
 ($first, $second) = map { session($pooled, dbname => 'two') } 1 .. 2;

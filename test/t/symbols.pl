@@ -57,21 +57,28 @@ sub build_library
 	my $dir = PostgreSQL::Test::Utils::tempdir();
 
 	append_to_file("$dir/$name.c", $code);
-	system_or_bail('cc', '-shared', '-fPIC', '-o', "$dir/$name.so", '-I' . pg_config('includedir-server'), "$dir/$name.c");
+	system_or_bail('cc', '-shared', '-fPIC', '-o', "$dir/$name.so", '-I' . pg_config('includedir-server'),
+		"$dir/$name.c");
 	return "$dir/$name.so";
 }
 
-my $library = build_library('hostile', join "\n",
-	'#include "postgres.h"', '#include "fmgr.h"', 'PG_MODULE_MAGIC;', map { $hostile{$_} } sort keys %hostile);
+my $library = build_library(
+	'hostile', join "\n",
+	'#include "postgres.h"',
+	'#include "fmgr.h"',
+	'PG_MODULE_MAGIC;', map { $hostile{$_} } sort keys %hostile
+);
 my $node = start_node('symbols', shared_preload_libraries => $library);
 
 create_product($node);
 
 # -- what it shows ----------------------------------------------------------------------------------
 
-my @functions = split /\n/, $node->safe_psql('postgres', q{
+my @functions = split /\n/, $node->safe_psql(
+	'postgres', q{
 	SELECT DISTINCT prosrc FROM pg_proc JOIN pg_language l ON l.oid = prolang
-	 WHERE lanname = 'c' AND probin = '$libdir/product_upsert'});
+	 WHERE lanname = 'c' AND probin = '$libdir/product_upsert'}
+);
 my @allowed = sort qw(Pg_magic_func _PG_init), map { ($_, "pg_finfo_$_") } @functions;
 
 is(join("\n", names('--dynamic')), join("\n", @allowed), 'what PostgreSQL looks up is shown, and nothing else');

@@ -33,7 +33,8 @@ END
 }
 
 append_to_file($files[0], $script);
-append_to_file($files[1], $script =~ s/^CREATE (?=FUNCTION|VIEW)/CREATE OR REPLACE /gmr =~ s/CREATE EXTENSION/ALTER EXTENSION/r);
+append_to_file($files[1],
+	$script =~ s/^CREATE (?=FUNCTION|VIEW)/CREATE OR REPLACE /gmr =~ s/CREATE EXTENSION/ALTER EXTENSION/r);
 
 my $node = start_node('upgrade');
 
@@ -50,21 +51,29 @@ my $objects = q{
 	   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'product_upsert')
 	 ORDER BY 1};
 
-$node->safe_psql('updated', q{
+$node->safe_psql(
+	'updated', q{
 	CREATE EXTENSION product_upsert VERSION '1.0';
 	CREATE TABLE item (id int PRIMARY KEY, tenant text, sku text, stock int);
 	INSERT INTO item VALUES (1, 't', 'old', 1), (2, 't', 'old', 2), (3, 't', 's', 3);
 	CREATE INDEX ON item (tenant, sku);
 	SELECT product_upsert_protect('item', '{tenant,sku}');
 	CREATE VIEW watched AS SELECT target, role FROM product_upsert_locks;
-});
+}
+);
 
 # Nobody but the owner of a database need be asked to have it.
-is($node->safe_psql('updated', q{
+is(
+	$node->safe_psql(
+		'updated', q{
 	SELECT v.version, v.superuser, v.trusted, v.relocatable, v.requires
 	  FROM pg_available_extensions AS e
 		   JOIN pg_available_extension_versions AS v ON v.name = e.name AND v.version = e.default_version
-	 WHERE e.name = 'product_upsert'}), '1.0|t|t|f|', 'the default version, which may be created by those who are no superusers');
+	 WHERE e.name = 'product_upsert'}
+	),
+	'1.0|t|t|f|',
+	'the default version, which may be created by those who are no superusers'
+);
 
 my $open = session($node, dbname => 'updated');
 my $call = q{SELECT product_upsert('item', '{"tenant": "t", "sku": "s", "stock": %d}') -> 'previous'};
@@ -78,9 +87,14 @@ my $guard_before = $node->safe_psql('updated', $guard);
 
 like($before, qr/function product_upsert_guard\(\)/, 'the first version has a guard');
 $node->safe_psql('updated', "ALTER EXTENSION product_upsert UPDATE TO '$later'");
-is($node->safe_psql('updated', q{SELECT extversion FROM pg_extension WHERE extname = 'product_upsert'}), $later, 'it is updated');
+is($node->safe_psql('updated', q{SELECT extversion FROM pg_extension WHERE extname = 'product_upsert'}),
+	$later, 'it is updated');
 $node->safe_psql('fresh', "CREATE EXTENSION product_upsert VERSION '$later'");
-is($node->safe_psql('updated', $objects), $node->safe_psql('fresh', $objects), 'the same objects as where the later version was created');
+is(
+	$node->safe_psql('updated', $objects),
+	$node->safe_psql('fresh', $objects),
+	'the same objects as where the later version was created'
+);
 is($node->safe_psql('updated', $objects), $before, 'all of them belong to the extension as before');
 
 # In the session that was open, and in a new one
@@ -91,29 +105,37 @@ for my $session ($open, $new)
 {
 	my $name = $session == $open ? 'open session' : 'new session';
 
-	is(value($session, sprintf $call, $stock + 1), qq({"stock": $stock}), "$name: product_upsert goes by the declared key");
+	is(
+		value($session, sprintf $call, $stock + 1),
+		qq({"stock": $stock}),
+		"$name: product_upsert goes by the declared key"
+	);
 	$stock++;
 	fails($session, q{INSERT INTO item VALUES (10, 't', 's')}, '23505', "$name: the table is protected");
 	fails($session, q{UPDATE item SET sku = 's' WHERE id = 1}, '23505', "$name: against an update too");
 	is(value($session, q{SELECT product_upsert_key('item')}), '{tenant,sku}', "$name: the key is declared");
 	is(value($session, q{SELECT rows FROM product_upsert_duplicates('item')}), '[1, 2]', "$name: duplicates are found");
-	is(value($session, q{SELECT kept -> 'id' FROM product_upsert_merge('item', dry_run => true)}), '1', "$name: and merged");
+	is(value($session, q{SELECT kept -> 'id' FROM product_upsert_merge('item', dry_run => true)}),
+		'1', "$name: and merged");
 	value($session, 'BEGIN');
 	value($session, q{SELECT product_upsert_lock('item', '{"tenant": "t", "sku": "s"}')});
 	is(value($session, 'SELECT * FROM watched'), 'item|holder', "$name: a view of ours shows the lock");
 	value($session, 'COMMIT');
-	is(value($session, q{SELECT product_upsert_protect('item', '{tenant,sku}')}), '(item_tenant_sku_idx,1)', "$name: to protect it again changes nothing");
+	is(value($session, q{SELECT product_upsert_protect('item', '{tenant,sku}')}),
+		'(item_tenant_sku_idx,1)', "$name: to protect it again changes nothing");
 }
 is($node->safe_psql('updated', $guard), $guard_before, 'there is one guard, and nobody has touched it');
 value($open, q{SELECT product_upsert_unprotect('item')});
-is(value($new, q{INSERT INTO item VALUES (10, 't', 's') RETURNING id}), '10', 'the protection ends when it is taken away');
+is(value($new, q{INSERT INTO item VALUES (10, 't', 's') RETURNING id}),
+	'10', 'the protection ends when it is taken away');
 
 # With the extension goes what protects the table, if that is asked for.
 value($new, q{DELETE FROM item WHERE id = 10; SELECT product_upsert_protect('item', '{tenant,sku}')});
 fails($new, 'DROP EXTENSION product_upsert', '2BP01', 'a guard depends on the extension');
 value($new, 'SET client_min_messages = error; DROP EXTENSION product_upsert CASCADE');
 is(value($new, q{SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass}), '0', 'and goes with it');
-is(value($new, q{SELECT count(*) FROM pg_index WHERE indrelid = 'item'::regclass AND NOT indisprimary}), '1', 'the lookup index stays');
+is(value($new, q{SELECT count(*) FROM pg_index WHERE indrelid = 'item'::regclass AND NOT indisprimary}),
+	'1', 'the lookup index stays');
 
 $_->quit for $open, $new;
 $node->stop;

@@ -38,7 +38,8 @@ ok(-e "$root/product_upsert--$sql_version.sql", 'there is a script for it');
 like($release, qr/^\Q$sql_version\E\.\d+$/, 'META.json has the release, X.Y.Z');
 is($provided->{version}, $release, 'for the extension, too');
 is(found('CHANGELOG.md', qr/^## (\S+)/m), $release, 'so has CHANGELOG.md');
-is(found('debian/changelog', qr/^product-upsert \(([^)]*)-\d+\)/), $release, 'and debian/changelog, before the revision');
+is(found('debian/changelog', qr/^product-upsert \(([^)]*)-\d+\)/),
+	$release, 'and debian/changelog, before the revision');
 
 # What else PGXN must find in META.json.
 for my $field (qw(name abstract maintainer license))
