@@ -28,7 +28,8 @@ ColumnValue(const Target *target, const Column *column)
 							attribute->attcollation, 0);
 }
 
-static Expr *
+/* Returns the value of a statement's parameter. */
+Expr *
 ParameterValue(int number, Oid type, Oid collation)
 {
 	Param	   *param = makeNode(Param);

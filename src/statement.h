@@ -30,7 +30,6 @@ typedef struct Statement
 	MemoryContext context;		/* holds all of it but the plan */
 } Statement;
 
-extern char *WriteSameKey(const Target *target, const char *alias, char *const *key, uint64 hash);
 extern void OpenStatements(Target *target, Relation rel);
 extern Statement *GetStatement(Target *target, StatementKind kind, const Bitmapset *columns,
 							   int nparameters, Oid *parameter_types);

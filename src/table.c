@@ -95,12 +95,29 @@ CheckMayLock(Oid relid)
 		DenyTable(relid);
 }
 
+/* The same before a lock that keeps nobody from writing. */
+void
+CheckMayRead(Oid relid)
+{
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
+		DenyTable(relid);
+}
+
 /* May the caller keep all other writers off the table? LOCK TABLE asks for the same. */
 bool
 MayLockWholeTable(Oid relid)
 {
 	return pg_class_aclcheck(relid, GetUserId(),
 							 ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE) == ACLCHECK_OK;
+}
+
+/* Raises 42501 unless the caller may. */
+void
+CheckMayLockWholeTable(Oid relid)
+{
+	if (!MayLockWholeTable(relid))
+		DenyTable(relid);
 }
 
 /* Temporary tables can be written to in a read-only transaction, as by any other command. */
@@ -134,7 +151,20 @@ LockTableUntilEnd(Oid relid, LOCKMODE mode)
 	CurrentResourceOwner = caller;
 }
 
-/* The same, unless others have the table: then returns false. */
+/* The same for a table and all that are below it; returns their OIDs. */
+List *
+LockTreeUntilEnd(Oid relid, LOCKMODE mode)
+{
+	ResourceOwner caller = BecomeTransaction();
+	List	   *tables;
+
+	LockRelationOid(relid, mode);
+	tables = find_all_inheritors(relid, mode, NULL);
+	CurrentResourceOwner = caller;
+	return tables;
+}
+
+/* The same as LockTableUntilEnd(), unless others have the table: then returns false. */
 bool
 TryLockTableUntilEnd(Oid relid, LOCKMODE mode)
 {

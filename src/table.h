@@ -26,9 +26,12 @@ extern char *default_table;
 
 extern void DenyTable(Oid relid);
 extern void RequireTable(Oid relid);
+extern void CheckMayRead(Oid relid);
 extern bool MayLockWholeTable(Oid relid);
+extern void CheckMayLockWholeTable(Oid relid);
 extern ResourceOwner BecomeTransaction(void);
 extern void LockTableUntilEnd(Oid relid, LOCKMODE mode);
+extern List *LockTreeUntilEnd(Oid relid, LOCKMODE mode);
 extern bool TryLockTableUntilEnd(Oid relid, LOCKMODE mode);
 extern Oid	LockTargetTable(Oid relid, bool whole_table);
 extern bool HoldsWholeTable(Oid root);
