@@ -68,8 +68,6 @@ SELECT * FROM product_upsert_merge('product');
 SELECT * FROM product_upsert_merge('product', dry_run => true);
 SELECT product_upsert_key('product');
 SELECT product_upsert_lookup_index('product');
-SELECT product_upsert_same_key('product', '{a,1,m}');
-SELECT product_upsert_lock_key('product', '{a,1,m}');
 SELECT count(*) FROM product;
 
 -- Nor does a guard that is there already let anything in.
