@@ -6,7 +6,7 @@ CREATE FUNCTION product_upsert(jsonb) RETURNS jsonb
 	LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION product_upsert(jsonb) IS
-	'create or update a row, or an array of rows, of the table named by product_upsert.table';
+	'create or update a row, or an array of rows, of the table named by product_upsert.default_table';
 
 CREATE FUNCTION product_upsert(target regclass, payload jsonb, if_match jsonb DEFAULT NULL)
 	RETURNS jsonb
@@ -88,19 +88,19 @@ CREATE FUNCTION product_upsert_duplicates(target regclass)
 COMMENT ON FUNCTION product_upsert_duplicates(regclass) IS
 	'keys that more than one row of a table has, and what identifies those rows, oldest first';
 
-CREATE FUNCTION product_upsert_merge(target regclass, keep text DEFAULT 'oldest',
+CREATE FUNCTION product_upsert_merge_duplicates(target regclass, keep text DEFAULT 'oldest',
 									 dry_run boolean DEFAULT false, max_keys integer DEFAULT NULL)
 	RETURNS TABLE (key jsonb, kept jsonb, removed jsonb, references_moved bigint, filled name[])
-	AS 'MODULE_PATHNAME', 'product_upsert_merge'
+	AS 'MODULE_PATHNAME', 'product_upsert_merge_duplicates'
 	LANGUAGE C VOLATILE PARALLEL UNSAFE
 	-- An error where row-level security would hide rows, not half a merge.
 	SET row_security = off;
 
-COMMENT ON FUNCTION product_upsert_merge(regclass, text, boolean, integer) IS
+COMMENT ON FUNCTION product_upsert_merge_duplicates(regclass, text, boolean, integer) IS
 	'make one row of all the rows that have the same key, and repoint what references them';
 
 -- Key locks are advisory locks of class 20565 (KEY_LOCK_CLASS): the table's OID is in classid, the
--- key's hash in objid. A prepared transaction holds its locks without a process; the lock on its own
+-- lower half of the key's hash in objid. A prepared transaction holds its locks without a process; the lock on its own
 -- transaction ID tells which it is.
 CREATE VIEW product_upsert_locks AS
 WITH locks AS MATERIALIZED (
@@ -113,7 +113,7 @@ WITH locks AS MATERIALIZED (
 )
 SELECT l.classid::pg_catalog.regclass AS target,
 	   l.objid::pg_catalog.int8 AS key_hash,
-	   CASE WHEN l.granted THEN 'holder' ELSE 'waiter' END AS role,
+	   l.granted,
 	   l.pid,
 	   p.gid AS prepared_transaction,
 	   a.usename,

@@ -45,7 +45,7 @@ PG_FUNCTION_INFO_V1(product_upsert_duplicates);
 PG_FUNCTION_INFO_V1(product_upsert_hash);
 PG_FUNCTION_INFO_V1(product_upsert_key);
 PG_FUNCTION_INFO_V1(product_upsert_lookup_index);
-PG_FUNCTION_INFO_V1(product_upsert_merge);
+PG_FUNCTION_INFO_V1(product_upsert_merge_duplicates);
 
 static const struct config_enum_entry unknown_fields_options[] = {
 	{"error", UNKNOWN_FIELDS_ERROR, false},
@@ -58,7 +58,7 @@ void		_PG_init(void);
 void
 _PG_init(void)
 {
-	DefineCustomStringVariable("product_upsert.table",
+	DefineCustomStringVariable("product_upsert.default_table",
 							   "Table that product_upsert(jsonb) writes to.",
 							   "A possibly schema-qualified name, found through search_path.",
 							   &default_table, DEFAULT_TABLE_NAME,
@@ -285,11 +285,11 @@ KeepsNewest(FunctionCallInfo fcinfo)
 }
 
 /*
- * product_upsert_merge(target regclass, keep text, dry_run boolean, max_keys integer)
+ * product_upsert_merge_duplicates(target regclass, keep text, dry_run boolean, max_keys integer)
  *		returns table (key jsonb, kept jsonb, removed jsonb, references_moved bigint, filled name[])
  */
 Datum
-product_upsert_merge(PG_FUNCTION_ARGS)
+product_upsert_merge_duplicates(PG_FUNCTION_ARGS)
 {
 	Oid			target = GetRelation(fcinfo, 0, "target");
 	MergeOptions options = {.newest = KeepsNewest(fcinfo)};

@@ -125,13 +125,13 @@ SELECT product_upsert_from('feed', 2147483647::oid::regclass);
 TRUNCATE product;
 SELECT * FROM product_upsert_from('feed');
 CREATE TABLE goods (LIKE product INCLUDING ALL);
-SET product_upsert."table" = 'pu_from.goods';
+SET product_upsert.default_table = 'pu_from.goods';
 SELECT * FROM product_upsert_from('feed', NULL);
 SELECT count(*) FROM goods;
-SET product_upsert."table" = 'nothing';
+SET product_upsert.default_table = 'nothing';
 SELECT * FROM product_upsert_from('feed');
 \echo :SQLSTATE
-RESET product_upsert."table";
+RESET product_upsert.default_table;
 
 -- Columns are matched by name: their order, and what was dropped, play no part.
 CREATE TABLE reordered (gone1 int, stock int, manufacturer text, gone2 text, price numeric, serial text, brand text, gone3 int);

@@ -15,7 +15,7 @@ SELECT duplicate_keys FROM product_upsert_protect('unordered', '{x,c,a}');
 ALTER TABLE unordered DISABLE TRIGGER ALL;
 INSERT INTO unordered VALUES (1, '5', '6', '=r/postgres', NULL), (2, '5', '6', '=r/postgres', 'two'), (3, '5', '7', '=r/postgres', NULL),
 	(4, NULL, '7', NULL, NULL), (5, NULL, '7', NULL, 'five');
-SELECT key, kept -> 'id' AS kept, filled FROM product_upsert_merge('unordered') ORDER BY kept -> 'id';
+SELECT key, kept -> 'id' AS kept, filled FROM product_upsert_merge_duplicates('unordered') ORDER BY kept -> 'id';
 SELECT id, note FROM unordered ORDER BY id;
 DROP TABLE unordered;
 
@@ -23,7 +23,7 @@ DROP TABLE unordered;
 CREATE TABLE product (id int PRIMARY KEY, brand text, serial text, manufacturer text, deleted_at date);
 INSERT INTO product VALUES (1, 'a', '1', 'm', '2024-01-01'), (2, 'a', '1', 'm', NULL);
 CREATE UNIQUE INDEX live ON product (manufacturer, serial, brand) INCLUDE (id) WHERE deleted_at IS NULL;
-SELECT product_upsert_merge('product');
+SELECT product_upsert_merge_duplicates('product');
 \echo :SQLSTATE
 TABLE product ORDER BY id;
 DROP INDEX live;
@@ -32,7 +32,7 @@ CREATE UNIQUE INDEX ON product (brand, serial, manufacturer) WHERE serial > '1';
 CREATE UNIQUE INDEX ON product (brand, serial, manufacturer, id) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX ON product (brand, serial) WHERE deleted_at IS NULL;
 CREATE INDEX ON product (brand, serial, manufacturer) WHERE deleted_at IS NULL;
-SELECT kept -> 'id' FROM product_upsert_merge('product', dry_run => true);
+SELECT kept -> 'id' FROM product_upsert_merge_duplicates('product', dry_run => true);
 DROP TABLE product;
 -- Partitions have indexes of their own, and their columns elsewhere.
 CREATE TABLE parted (brand text, serial text, manufacturer text, deleted_at date, part int) PARTITION BY LIST (part);
@@ -40,7 +40,7 @@ CREATE TABLE parted_1 (part int, deleted_at date, manufacturer text, serial text
 ALTER TABLE parted ATTACH PARTITION parted_1 FOR VALUES IN (1);
 CREATE UNIQUE INDEX live ON parted_1 (brand, serial, manufacturer) WHERE deleted_at IS NULL;
 INSERT INTO parted VALUES ('a', '1', 'm', NULL, 1), ('a', '1', 'm', '2024-01-01', 1);
-SELECT product_upsert_merge('parted');
+SELECT product_upsert_merge_duplicates('parted');
 \echo :SQLSTATE
 SELECT count(*) FROM parted;
 DROP TABLE parted;
@@ -52,15 +52,15 @@ CREATE TABLE to_child (child int REFERENCES child ON DELETE CASCADE);
 INSERT INTO parent VALUES (1, 'a', '1', 'm');
 INSERT INTO child VALUES (2, 'a', '1', 'm', 20), (3, 'a', '1', 'm', 30);
 INSERT INTO to_child VALUES (3);
-SELECT product_upsert_merge('parent');
+SELECT product_upsert_merge_duplicates('parent');
 \echo :SQLSTATE
 TABLE to_child;
 BEGIN;
-SELECT kept -> 'id', references_moved FROM product_upsert_merge('child');
+SELECT kept -> 'id', references_moved FROM product_upsert_merge_duplicates('child');
 TABLE to_child;
 ROLLBACK;
 CREATE TABLE to_own (own int REFERENCES child (own) ON DELETE CASCADE);
-SELECT product_upsert_merge('parent');
+SELECT product_upsert_merge_duplicates('parent');
 \echo :SQLSTATE
 SELECT count(*) FROM parent;
 DROP TABLE parent, child, to_child, to_own;
@@ -77,7 +77,7 @@ BEGIN
 	RETURN NULL;
 END $$;
 CREATE TRIGGER add_picture AFTER UPDATE ON b_line FOR EACH ROW EXECUTE FUNCTION add_picture();
-SELECT product_upsert_merge('product');
+SELECT product_upsert_merge_duplicates('product');
 \echo :SQLSTATE
 SELECT count(*) FROM product;
 DROP TRIGGER add_picture ON b_line;
@@ -91,7 +91,7 @@ CREATE TRIGGER write_note AFTER DELETE ON product FOR EACH ROW EXECUTE FUNCTION 
 UPDATE product SET note = 'three' WHERE id = 3;
 BEGIN;
 -- (So the note is not null any more when it would be filled in.)
-SELECT kept -> 'note', jsonb_array_length(removed), references_moved, filled FROM product_upsert_merge('product');
+SELECT kept -> 'note', jsonb_array_length(removed), references_moved, filled FROM product_upsert_merge_duplicates('product');
 SELECT id, note FROM product;
 ROLLBACK;
 DROP TRIGGER write_note ON product;
@@ -100,7 +100,7 @@ DROP TRIGGER write_note ON product;
 CREATE FUNCTION notices() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	SET LOCAL client_min_messages = notice;
-	PERFORM public.product_upsert_merge('pu_merge_safety.product', dry_run => true);
+	PERFORM public.product_upsert_merge_duplicates('pu_merge_safety.product', dry_run => true);
 	SET LOCAL client_min_messages = warning;
 END $$;
 SELECT notices();
@@ -134,7 +134,7 @@ DROP TABLE e_line, "C line";
 INSERT INTO product SELECT n, 'b', (n % 4)::text, 'm', CASE WHEN n > 17 THEN 'note ' || n END FROM generate_series(10, 21) AS n;
 INSERT INTO b_line SELECT n, n FROM generate_series(10, 21) AS n;
 SET client_min_messages = debug1;
-SELECT kept -> 'id', jsonb_array_length(removed), references_moved, filled FROM product_upsert_merge('product', dry_run => true);
+SELECT kept -> 'id', jsonb_array_length(removed), references_moved, filled FROM product_upsert_merge_duplicates('product', dry_run => true);
 SET client_min_messages = warning;
 
 -- More keys than there is memory for
@@ -142,7 +142,7 @@ SET product_upsert.max_key_locks = 2000;
 SET work_mem = '64kB';
 BEGIN;
 INSERT INTO product SELECT n, 'c', (n % 1500)::text, repeat('m', 100) FROM generate_series(10001, 13000) AS n;
-SELECT count(*), count(DISTINCT key), min((kept ->> 'id')::int) FROM product_upsert_merge('product') WHERE key ->> 'brand' = 'c';
+SELECT count(*), count(DISTINCT key), min((kept ->> 'id')::int) FROM product_upsert_merge_duplicates('product') WHERE key ->> 'brand' = 'c';
 SELECT count(*) FROM product WHERE brand = 'c';
 ROLLBACK;
 RESET work_mem;
@@ -157,7 +157,7 @@ CREATE FUNCTION locks() RETURNS SETOF text LANGUAGE sql AS $$
 $$;
 BEGIN;
 DECLARE merging CURSOR FOR
-	SELECT kept -> 'id', 1 / ((kept ->> 'id')::int - 12) FROM product_upsert_merge('product', max_keys => 2) AS m;
+	SELECT kept -> 'id', 1 / ((kept ->> 'id')::int - 12) FROM product_upsert_merge_duplicates('product', max_keys => 2) AS m;
 FETCH merging;
 SAVEPOINT one;
 FETCH merging;

@@ -30,7 +30,7 @@ BEGIN
 		'SELECT %I.product_upsert_lookup_index(''product'')',
 		'SELECT d::text FROM %I.product_upsert_duplicates(''product'') AS d',
 		'SELECT d.key::text FROM %I.product_upsert_duplicates(''parted'') AS d',
-		'SELECT m.key::text FROM %I.product_upsert_merge(''product'') AS m',
+		'SELECT m.key::text FROM %I.product_upsert_merge_duplicates(''product'') AS m',
 		'SELECT %I.product_upsert(''product'', ''{"brand": "b", "serial": "2", "price": 4}'') ->> ''action''',
 		'SELECT %I.product_upsert(''{"brand": "b", "serial": "3", "id": 4}'') ->> ''action''',
 		'SELECT f::text FROM %I.product_upsert_from(''source'', ''product'') AS f',

@@ -93,7 +93,7 @@ MatchColumns(const Target *target, const Bitmapset *null_columns, int *parameter
 {
 	List	   *matches = NIL;
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		const KeyColumn *key = &target->keys[i];
 

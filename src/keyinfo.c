@@ -18,12 +18,12 @@ KeyColumns(Oid relid)
 {
 	Relation	rel = OpenToLook(relid);
 	Target	   *target = AcquireTarget(rel);
-	Datum	   *names = palloc(target->nkeys * sizeof(Datum));
+	Datum	   *names = palloc(target->nkey_columns * sizeof(Datum));
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 		names[i] = DirectFunctionCall1(namein, CStringGetDatum(target->keys[i].column->name));
 	table_close(rel, NoLock);
-	return construct_array(names, target->nkeys, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR);
+	return construct_array(names, target->nkey_columns, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR);
 }
 
 /*
@@ -38,7 +38,7 @@ LookupIndex(Oid relid)
 	Target	   *target = AcquireTarget(rel);
 
 	table_close(rel, NoLock);
-	if (target->key_index || target->looks_up_by_hash)
+	if (target->key_index || target->is_lookup_by_hash)
 		return target->lookup_index;
 	return InvalidOid;
 }

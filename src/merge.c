@@ -65,7 +65,7 @@ typedef struct Merge
 static void
 AppendKeyColumns(StringInfo sql, const Target *target)
 {
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 		appendStringInfo(sql, "%st.%s", i > 0 ? ", " : "", quote_identifier(target->keys[i].column->name));
 }
 
@@ -75,7 +75,7 @@ AppendKeyOrder(StringInfo sql, const Target *target)
 {
 	const char *separator = " ORDER BY ";
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		const Column *column = target->keys[i].column;
 
@@ -107,9 +107,9 @@ WriteSearch(const Target *target, int max_keys)
 static TupleTableSlot *
 MakeKeySlot(const Target *target)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(target->nkeys);
+	TupleDesc	desc = CreateTemplateTupleDesc(target->nkey_columns);
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 		TupleDescCopyEntry(desc, i + 1, target->desc, target->keys[i].column->attnum);
 	return MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 }
@@ -161,7 +161,7 @@ NextKey(Merge *merge)
 		return NULL;
 	slot_getallattrs(merge->key_slot);
 	key = MakeRow(target);
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		int			index = target->keys[i].column->attnum - 1;
 
@@ -187,7 +187,7 @@ LockTables(Merge *merge)
 	bool		whole_table = IsBeyondBudget((int) Min(nkeys, INT_MAX));
 	LOCKMODE	mode = whole_table ? ShareRowExclusiveLock : RowExclusiveLock;
 
-	table->rel = OpenTable(merge->relid, whole_table, "product_upsert_merge()", &table->root);
+	table->rel = OpenTable(merge->relid, whole_table, "product_upsert_merge_duplicates()", &table->root);
 	if (whole_table)
 	{
 		CheckMayLockWholeTable(table->root);
@@ -228,7 +228,7 @@ KeyColumnsIn(const Target *target, Oid relid)
 {
 	Bitmapset  *columns = NULL;
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 		columns = bms_add_member(columns, get_attnum(relid, target->keys[i].column->name));
 	return columns;
 }
@@ -292,7 +292,7 @@ RequireReadCommitted(void)
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
-				 errmsg("product_upsert_merge() must run at READ COMMITTED")));
+				 errmsg("product_upsert_merge_duplicates() must run at READ COMMITTED")));
 }
 
 /* -- merging ------------------------------------------------------------------ */
@@ -345,7 +345,7 @@ ColumnNames(const Target *target, const Bitmapset *columns)
 
 /* Fills the kept row's nulls, when the others are gone; returns the columns that were. */
 static Bitmapset *
-Fill(Merge *merge, RowGroup *group)
+FillGroup(Merge *merge, RowGroup *group)
 {
 	Bitmapset  *columns = MissingColumns(group);
 
@@ -376,7 +376,7 @@ MergeKey(Merge *merge, const Row *key)
 	values[2] = RowsToJsonb(target, &group.rows[1], group.nrows - 1);
 	values[3] = Int64GetDatum(RepointReferences(merge->references, &group));
 	DeleteOthers(&group);
-	values[4] = ColumnNames(target, Fill(merge, &group));
+	values[4] = ColumnNames(target, FillGroup(merge, &group));
 	ReadKept(&group);
 	values[1] = RowToJsonb(target, &group.rows[0]);
 	tuplestore_putvalues(merge->results->setResult, merge->results->setDesc, values, isnull);
@@ -457,7 +457,7 @@ RunMerge(Merge *merge)
 
 /* Undoes all that was done since BeginInternalSubTransaction(), by what was current before it. */
 static void
-Undo(MemoryContext context, ResourceOwner owner)
+UndoSubtransaction(MemoryContext context, ResourceOwner owner)
 {
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
@@ -486,11 +486,11 @@ RunDry(Merge *merge)
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
 		FlushErrorState();
-		Undo(caller, owner);
+		UndoSubtransaction(caller, owner);
 		ReThrowError(error);
 	}
 	PG_END_TRY();
-	Undo(caller, owner);
+	UndoSubtransaction(caller, owner);
 }
 
 /*

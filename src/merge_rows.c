@@ -277,7 +277,7 @@ AddKey(Arguments *arguments, const RowGroup *group)
 	const Target *target = group->table->target;
 	Bitmapset  *null_columns = NULL;
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		AttrNumber	attnum = target->keys[i].column->attnum;
 
@@ -294,7 +294,7 @@ static Arguments *
 KeyArguments(const RowGroup *group, Bitmapset **null_columns)
 {
 	const Target *target = group->table->target;
-	Arguments  *arguments = MakeArguments(target->nkeys + 2);
+	Arguments  *arguments = MakeArguments(target->nkey_columns + 2);
 
 	*null_columns = AddKey(arguments, group);
 	if (IsKeyIndexOnHash(target))
@@ -307,7 +307,7 @@ static Arguments *
 PlaceArguments(const RowGroup *group, const MergedRow *row, Bitmapset **null_columns)
 {
 	const Target *target = group->table->target;
-	Arguments  *arguments = MakeArguments(2 + target->nkeys + target->ncolumns);
+	Arguments  *arguments = MakeArguments(2 + target->nkey_columns + target->ncolumns);
 
 	AddArgument(arguments, TIDOID, PointerGetDatum(&row->tid));
 	AddArgument(arguments, OIDOID, ObjectIdGetDatum(row->table));
@@ -332,7 +332,7 @@ static Arguments *
 OtherPlaces(const RowGroup *group, Bitmapset **null_columns)
 {
 	const Target *target = group->table->target;
-	Arguments  *arguments = MakeArguments(2 + target->nkeys);
+	Arguments  *arguments = MakeArguments(2 + target->nkey_columns);
 	int			nothers = group->nrows - 1;
 	Datum	   *places = palloc(nothers * sizeof(Datum));
 	List	   *holders = NIL;
@@ -367,7 +367,7 @@ ReadRow(const Target *target, int n)
 	heap_deform_tuple(tuple, desc, values, isnull);
 	for (int i = 0; i < target->ncolumns; i++)
 	{
-		int			index = target->in_order[i]->attnum - 1;
+		int			index = target->columns_by_attnum[i]->attnum - 1;
 
 		row->values[index] = values[i + 2];
 		row->isnull[index] = isnull[i + 2];

@@ -276,7 +276,7 @@ CanBeReferenced(const Reference *reference, const MergedRow *row)
 
 /* The children of a table that is not partitioned have no foreign key of their parent's. */
 static const char *
-Only(const Reference *reference)
+OnlyClause(const Reference *reference)
 {
 	return reference->partitioned ? "" : "ONLY ";
 }
@@ -295,7 +295,7 @@ PrepareFind(const Reference *reference, Relation child)
 	for (int i = 0; i < reference->ncolumns; i++)
 		appendStringInfo(&text, "%sc.%s", i > 0 ? ", " : "",
 						 quote_identifier(get_attname(reference->child, reference->child_columns[i], false)));
-	appendStringInfo(&text, " FROM %s%s c", Only(reference), reference->name);
+	appendStringInfo(&text, " FROM %s%s c", OnlyClause(reference), reference->name);
 	sql.text = text.data;
 	sql.condition = ReferenceCondition(reference, RelationGetDescr(child), reference->child_columns, 1);
 	AddReferenced(arguments, reference, &none);
@@ -311,7 +311,7 @@ PrepareMove(const Reference *reference, const Arguments *arguments)
 	CheckedSql	sql = {.relations = list_make1_oid(reference->child)};
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "UPDATE %s%s c SET ", Only(reference), reference->name);
+	appendStringInfo(&text, "UPDATE %s%s c SET ", OnlyClause(reference), reference->name);
 	for (int i = 0; i < reference->ncolumns; i++)
 		appendStringInfo(&text, "%s%s = $%d", i > 0 ? ", " : "",
 						 quote_identifier(get_attname(reference->child, reference->child_columns[i], false)),
@@ -327,7 +327,7 @@ PrepareMove(const Reference *reference, const Arguments *arguments)
 
 /* column IS NOT NULL for each of the child's: what a row that references another satisfies */
 static List *
-NotNull(const Reference *reference, TupleDesc desc)
+NotNullCondition(const Reference *reference, TupleDesc desc)
 {
 	List	   *tests = NIL;
 
@@ -384,7 +384,7 @@ ServesReference(const Reference *reference, Relation child, Relation index)
 
 	if (!index->rd_index->indisvalid || index->rd_indam->amgettuple == NULL ||
 		!predicate_implied_by(RelationGetIndexPredicate(index),
-							  NotNull(reference, RelationGetDescr(child)), false))
+							  NotNullCondition(reference, RelationGetDescr(child)), false))
 		return false;
 	for (int i = 0; i < Min(reference->ncolumns, index->rd_index->indnkeyatts); i++)
 	{
@@ -592,7 +592,7 @@ ExecuteMove(const Reference *reference, const Arguments *arguments)
 
 /* Lets all rows that reference one row reference another, and returns their number. */
 static uint64
-Move(Reference *reference, const MergedRow *from, const MergedRow *to)
+MoveReferences(Reference *reference, const MergedRow *from, const MergedRow *to)
 {
 	Arguments  *arguments = MakeArguments(2 * reference->ncolumns);
 
@@ -630,7 +630,7 @@ ReportLost(const Reference *reference)
  * are moved by that, and triggers may write to them.
  */
 static bool
-Repoint(Reference *reference, RowGroup *group, int64 *moved)
+RepointReference(Reference *reference, RowGroup *group, int64 *moved)
 {
 	bool		referenced = false;
 
@@ -640,7 +640,7 @@ Repoint(Reference *reference, RowGroup *group, int64 *moved)
 			continue;
 		RequireMovable(reference, &group->rows[0]);
 		referenced = true;
-		*moved += Move(reference, &group->rows[i], &group->rows[0]);
+		*moved += MoveReferences(reference, &group->rows[i], &group->rows[0]);
 	}
 	if (referenced && !ReadGroupAgain(group))
 		ReportLost(reference);
@@ -677,7 +677,7 @@ RepointReferences(List *references, RowGroup *group)
 	ListCell   *cell;
 
 	foreach(cell, references)
-		any_referenced |= Repoint(lfirst(cell), group, &moved);
+		any_referenced |= RepointReference(lfirst(cell), group, &moved);
 	if (any_referenced)
 	{
 		foreach(cell, references)

@@ -281,18 +281,18 @@ WriteStatement(const StatementCache *cache, StatementKind kind, const Bitmapset 
 	initStringInfo(&sql);
 	switch (kind)
 	{
-		case FIND:
+		case STATEMENT_FIND:
 			WriteFind(&sql, cache);
 			break;
-		case SEE:
-		case SEE_TO_UPDATE:
-			WriteSee(&sql, cache, kind == SEE_TO_UPDATE);
+		case STATEMENT_SEE:
+		case STATEMENT_SEE_TO_UPDATE:
+			WriteSee(&sql, cache, kind == STATEMENT_SEE_TO_UPDATE);
 			break;
-		case INSERT:
-		case INSERT_OR_YIELD:
-			WriteInsert(&sql, cache, columns, kind == INSERT_OR_YIELD);
+		case STATEMENT_INSERT:
+		case STATEMENT_INSERT_OR_YIELD:
+			WriteInsert(&sql, cache, columns, kind == STATEMENT_INSERT_OR_YIELD);
 			break;
-		case UPDATE:
+		case STATEMENT_UPDATE:
 			WriteUpdate(&sql, cache, columns, nparameters);
 			break;
 	}
@@ -310,14 +310,14 @@ StatementCondition(const Target *target, StatementKind kind, const Bitmapset *co
 
 	switch (kind)
 	{
-		case FIND:
+		case STATEMENT_FIND:
 			return KeyAndHashCondition(target, null_columns, 1);
-		case SEE:
-		case SEE_TO_UPDATE:
-		case UPDATE:
+		case STATEMENT_SEE:
+		case STATEMENT_SEE_TO_UPDATE:
+		case STATEMENT_UPDATE:
 			return target->partitioned ? KeyCondition(target, null_columns, 3) : NULL;
-		case INSERT:
-		case INSERT_OR_YIELD:
+		case STATEMENT_INSERT:
+		case STATEMENT_INSERT_OR_YIELD:
 			break;
 	}
 	return NULL;

@@ -61,7 +61,7 @@ CheckSchema(Oid relid)
 static void
 CheckMayChooseTable(void)
 {
-	static const char *const name = "product_upsert.table";
+	static const char *const name = "product_upsert.default_table";
 	static const struct config_generic *setting = NULL;
 
 	if (!InLocalUserIdChange() && !InSecurityRestrictedOperation())
@@ -76,7 +76,7 @@ CheckMayChooseTable(void)
 			 errmsg("setting \"%s\" is not that of role \"%s\"", name,
 					GetUserNameFromId(GetUserId(), false)),
 			 errdetail("Code that runs as its owner does not write to a table that its caller has chosen."),
-			 errhint("Name the table in the call, or ALTER FUNCTION ... SET product_upsert.\"table\".")));
+			 errhint("Name the table in the call, or ALTER FUNCTION ... SET product_upsert.default_table.")));
 }
 
 /*
@@ -197,7 +197,7 @@ RequireTable(Oid relid)
 				 errmsg("relation with OID %u does not exist", relid)));
 }
 
-/* Returns the table that product_upsert.table names by now, or raises 42P01. */
+/* Returns the table that product_upsert.default_table names by now, or raises 42P01. */
 static Oid
 FindDefaultTable(void)
 {
@@ -208,7 +208,7 @@ FindDefaultTable(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation \"%s\" does not exist", default_table),
-				 errhint("Name the table in the call, or SET product_upsert.\"table\".")));
+				 errhint("Name the table in the call, or SET product_upsert.default_table.")));
 	return relid;
 }
 

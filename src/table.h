@@ -11,7 +11,7 @@
 #include "utils/rel.h"
 #include "utils/resowner.h"
 
-/* As a relation's OID: the table that product_upsert.table names. */
+/* As a relation's OID: the table that product_upsert.default_table names. */
 #define DEFAULT_TABLE	InvalidOid
 
 /*
@@ -21,7 +21,7 @@
  */
 #define WHOLE_TABLE_LOCK	ShareRowExclusiveLock
 
-/* Setting product_upsert.table: the target of product_upsert(jsonb), found through search_path. */
+/* Setting product_upsert.default_table: the target of product_upsert(jsonb), found through search_path. */
 extern char *default_table;
 
 extern void DenyTable(Oid relid);
