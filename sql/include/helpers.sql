@@ -21,7 +21,7 @@ EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT,
 		schema_name = SCHEMA_NAME, table_name = TABLE_NAME, constraint_name = CONSTRAINT_NAME;
 	RETURN concat_ws(' | ', SQLSTATE, SQLERRM, nullif(detail, ''), nullif(hint, ''),
-		nullif(concat_ws('.', schema_name, table_name, constraint_name), '..'));
+		nullif(concat_ws('.', nullif(schema_name, ''), nullif(table_name, ''), nullif(constraint_name, '')), ''));
 END $$;
 
 -- may(statement): the first value that the current role gets from it, or the error; nothing is kept.
