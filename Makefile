@@ -22,8 +22,12 @@ OBJS = product_upsert.o \
 	src/keyindex.o \
 	src/keyinfo.o \
 	src/keylock.o \
+	src/merge.o \
+	src/merge_rows.o \
+	src/merge_sql.o \
 	src/payload.o \
 	src/protect.o \
+	src/reference.o \
 	src/result.o \
 	src/row.o \
 	src/rowlock.o \

@@ -22,6 +22,7 @@
 #include "src/keyhash.h"
 #include "src/keyinfo.h"
 #include "src/keylock.h"
+#include "src/merge.h"
 #include "src/payload.h"
 #include "src/protect.h"
 #include "src/result.h"
@@ -44,8 +45,7 @@ PG_FUNCTION_INFO_V1(product_upsert_duplicates);
 PG_FUNCTION_INFO_V1(product_upsert_hash);
 PG_FUNCTION_INFO_V1(product_upsert_key);
 PG_FUNCTION_INFO_V1(product_upsert_lookup_index);
-PG_FUNCTION_INFO_V1(product_upsert_same_key);
-PG_FUNCTION_INFO_V1(product_upsert_lock_key);
+PG_FUNCTION_INFO_V1(product_upsert_merge_duplicates);
 
 static const struct config_enum_entry unknown_fields_options[] = {
 	{"error", UNKNOWN_FIELDS_ERROR, false},
@@ -58,7 +58,7 @@ void		_PG_init(void);
 void
 _PG_init(void)
 {
-	DefineCustomStringVariable("product_upsert.table",
+	DefineCustomStringVariable("product_upsert.default_table",
 							   "Table that product_upsert(jsonb) writes to.",
 							   "A possibly schema-qualified name, found through search_path.",
 							   &default_table, DEFAULT_TABLE_NAME,
@@ -271,34 +271,41 @@ product_upsert_lookup_index(PG_FUNCTION_ARGS)
 	PG_RETURN_OID(index);
 }
 
-/* Returns the key, argument 1: 22004 if it is NULL. */
-static ArrayType *
-GetStoredKey(FunctionCallInfo fcinfo)
+/* Returns whether to keep the newest row, argument 1: 22023 if that says neither this nor that. */
+static bool
+KeepsNewest(FunctionCallInfo fcinfo)
 {
-	if (PG_ARGISNULL(1))
-		RejectNull("key");
-	return PG_GETARG_ARRAYTYPE_P(1);
+	const char *keep = PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	if (strcmp(keep, "oldest") != 0 && strcmp(keep, "newest") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("keep must be \"oldest\" or \"newest\"")));
+	return strcmp(keep, "newest") == 0;
 }
 
 /*
- * product_upsert_same_key(target regclass, key text[]) returns text
+ * product_upsert_merge_duplicates(target regclass, keep text, dry_run boolean, max_keys integer)
+ *		returns table (key jsonb, kept jsonb, removed jsonb, references_moved bigint, filled name[])
  */
 Datum
-product_upsert_same_key(PG_FUNCTION_ARGS)
+product_upsert_merge_duplicates(PG_FUNCTION_ARGS)
 {
 	Oid			target = GetRelation(fcinfo, 0, "target");
+	MergeOptions options = {.newest = KeepsNewest(fcinfo)};
 
-	PG_RETURN_TEXT_P(cstring_to_text(SameKeyCondition(target, GetStoredKey(fcinfo))));
-}
+	if (PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("dry_run must be true or false")));
+	options.dry_run = PG_GETARG_BOOL(2);
+	options.max_keys = PG_ARGISNULL(3) ? NO_MAX_KEYS : PG_GETARG_INT32(3);
+	if (!PG_ARGISNULL(3) && options.max_keys < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_keys must be at least 1")));
 
-/*
- * product_upsert_lock_key(target regclass, key text[]) returns void
- */
-Datum
-product_upsert_lock_key(PG_FUNCTION_ARGS)
-{
-	Oid			target = GetRelation(fcinfo, 0, "target");
-
-	LockStoredKey(target, GetStoredKey(fcinfo));
-	PG_RETURN_VOID();
+	InitMaterializedSRF(fcinfo, 0);
+	MergeDuplicates(target, &options, (ReturnSetInfo *) fcinfo->resultinfo);
+	return (Datum) 0;
 }

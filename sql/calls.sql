@@ -257,7 +257,7 @@ SELECT product_upsert('pu_calls.collated', '{"brand": "B", "serial": "x", "manuf
 SELECT product_upsert('pu_calls.collated', '{"brand": "b", "serial": "X", "manufacturer": "m", "stock": 3}') OPERATOR(pg_catalog.->>) 'action';
 BEGIN;
 SELECT product_upsert_lock('pu_calls.product', '{"brand": "b", "serial": "1", "manufacturer": "m"}');
-SELECT target, role, pid OPERATOR(pg_catalog.=) pg_backend_pid() FROM public.product_upsert_locks;
+SELECT target, granted, pid OPERATOR(pg_catalog.=) pg_backend_pid() FROM public.product_upsert_locks;
 COMMIT;
 SET search_path = '';
 SELECT public.product_upsert('pu_calls.product', '{"brand": "b", "serial": "1", "manufacturer": "m", "stock": 42}') OPERATOR(pg_catalog.->>) 'action';

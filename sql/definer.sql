@@ -1,5 +1,5 @@
 -- A function that runs as its owner must not write, with the owner's rights, to a table that its caller has chosen,
--- nor lock it for him. So in such a function product_upsert.table counts only if the server or the database is
+-- nor lock it for him. So in such a function product_upsert.default_table counts only if the server or the database is
 -- configured so, or the owner has set it, as by the function's SET clause.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS product_upsert;
@@ -31,12 +31,12 @@ CREATE FUNCTION load() RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_p
 CREATE FUNCTION put_named(serial text) RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pu_definer, public AS
 	$$ SELECT product_upsert('product', jsonb_build_object('brand', 'b', 'serial', serial, 'manufacturer', 'm')) ->> 'action' $$;
 CREATE FUNCTION put_pinned(serial text) RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pu_definer, public
-	SET product_upsert."table" = 'product' AS
+	SET product_upsert.default_table = 'product' AS
 	$$ SELECT product_upsert(jsonb_build_object('brand', 'b', 'serial', serial, 'manufacturer', 'm')) ->> 'action' $$;
 -- Its own code may set it as well.
 CREATE FUNCTION put_set(serial text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pu_definer, public AS $$
 BEGIN
-	PERFORM set_config('product_upsert.table', 'product', true);
+	PERFORM set_config('product_upsert.default_table', 'product', true);
 	RETURN put(serial);
 END $$;
 -- No function of the owner's: it runs as who calls it.
@@ -51,11 +51,11 @@ CREATE FUNCTION put_as_superuser(serial text) RETURNS text LANGUAGE sql SECURITY
 SET client_min_messages = warning;
 SET search_path = pu_definer, public;
 SET SESSION AUTHORIZATION regress_pu_caller;
-SET product_upsert."table" = 'salary';
+SET product_upsert.default_table = 'salary';
 SELECT put('before');
 \echo :SQLSTATE
 SELECT put_pinned('before');
-RESET product_upsert."table";
+RESET product_upsert.default_table;
 SELECT put('before, reset');
 
 -- Not set by anybody
@@ -63,7 +63,7 @@ SELECT put('1');
 SELECT load();
 
 -- Set by the caller, in whatever way
-SET product_upsert."table" = 'salary';
+SET product_upsert.default_table = 'salary';
 SELECT put('2');
 SELECT load();
 \echo :SQLSTATE
@@ -71,13 +71,13 @@ SELECT load();
 SELECT put_as_superuser('2');
 \set VERBOSITY default
 -- also to what it would be anyway
-SET product_upsert."table" = 'product';
+SET product_upsert.default_table = 'product';
 SELECT put('2');
 \echo :SQLSTATE
-RESET product_upsert."table";
+RESET product_upsert.default_table;
 SELECT put('3');
 BEGIN;
-SET LOCAL product_upsert."table" = 'salary';
+SET LOCAL product_upsert.default_table = 'salary';
 SAVEPOINT s;
 SELECT put('4');
 \echo :SQLSTATE
@@ -87,11 +87,11 @@ COMMIT;
 SELECT put('5');
 BEGIN;
 SAVEPOINT s;
-SET product_upsert."table" = 'salary';
+SET product_upsert.default_table = 'salary';
 ROLLBACK TO s;
 SELECT put('6');
 COMMIT;
-SELECT set_config('product_upsert.table', 'salary', false);
+SELECT set_config('product_upsert.default_table', 'salary', false);
 SELECT put('7');
 \echo :SQLSTATE
 
@@ -99,7 +99,7 @@ SELECT put('7');
 SELECT put_pinned('8');
 SELECT put('9');
 \echo :SQLSTATE
-SHOW product_upsert."table";
+SHOW product_upsert.default_table;
 SELECT put_as_caller('10');
 \echo :SQLSTATE
 -- What one function of the owner's sets counts in another.
@@ -113,8 +113,8 @@ SELECT put('13');
 RESET SESSION AUTHORIZATION;
 GRANT CREATE ON SCHEMA pu_definer TO regress_pu_caller;
 SET SESSION AUTHORIZATION regress_pu_caller;
-CREATE FUNCTION put_for_salary(serial text) RETURNS text LANGUAGE sql SET product_upsert."table" = 'salary' AS 'SELECT put($1)';
-RESET product_upsert."table";
+CREATE FUNCTION put_for_salary(serial text) RETURNS text LANGUAGE sql SET product_upsert.default_table = 'salary' AS 'SELECT put($1)';
+RESET product_upsert.default_table;
 SELECT put_for_salary('14');
 \echo :SQLSTATE
 
@@ -122,40 +122,40 @@ SELECT put_for_salary('14');
 RESET SESSION AUTHORIZATION;
 GRANT SELECT, INSERT, UPDATE ON product TO regress_pu_caller;
 SET ROLE regress_pu_caller;
-SET product_upsert."table" = 'product';
+SET product_upsert.default_table = 'product';
 SELECT put_as_caller('15');
 SELECT put('16');
 \echo :SQLSTATE
 SET ROLE regress_pu_owner;
 SELECT put('17');
 \echo :SQLSTATE
-SET product_upsert."table" = 'product';
+SET product_upsert.default_table = 'product';
 SELECT put('18');
 SET ROLE regress_pu_caller;
 SELECT put('19');
 RESET ROLE;
-RESET product_upsert."table";
+RESET product_upsert.default_table;
 
 -- The database's setting counts, as the server's does. A role's does not: everybody may set his own.
-DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET product_upsert."table" = %L', current_database(), 'product'); END $$;
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET product_upsert.default_table = %L', current_database(), 'product'); END $$;
 \connect
 SET client_min_messages = warning;
 SET search_path = pu_definer, public;
 SET SESSION AUTHORIZATION regress_pu_caller;
-SHOW product_upsert."table";
+SHOW product_upsert.default_table;
 SELECT put('20');
-SET product_upsert."table" = 'salary';
+SET product_upsert.default_table = 'salary';
 SELECT put('21');
 \echo :SQLSTATE
-RESET product_upsert."table";
+RESET product_upsert.default_table;
 SELECT put('22');
 RESET SESSION AUTHORIZATION;
-DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET product_upsert."table"', current_database()); END $$;
-DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET product_upsert."table" = %L', current_user, current_database(), 'salary'); END $$;
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET product_upsert.default_table', current_database()); END $$;
+DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET product_upsert.default_table = %L', current_user, current_database(), 'salary'); END $$;
 \connect
 SET client_min_messages = warning;
 SET search_path = pu_definer, public;
-SHOW product_upsert."table";
+SHOW product_upsert.default_table;
 SELECT put('23');
 \echo :SQLSTATE
 SET SESSION AUTHORIZATION regress_pu_caller;
@@ -164,7 +164,7 @@ SELECT put_as_superuser('23');
 \set VERBOSITY default
 SELECT put_pinned('24');
 RESET SESSION AUTHORIZATION;
-DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET product_upsert."table"', current_user, current_database()); END $$;
+DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET product_upsert.default_table', current_user, current_database()); END $$;
 \connect
 SET client_min_messages = warning;
 SET search_path = pu_definer, public;
@@ -173,10 +173,10 @@ SET search_path = pu_definer, public;
 SET ROLE regress_pu_owner;
 CREATE MATERIALIZED VIEW view AS SELECT pu_definer.put_as_caller('25');
 RESET ROLE;
-SET product_upsert."table" = 'salary';
+SET product_upsert.default_table = 'salary';
 REFRESH MATERIALIZED VIEW view;
 \echo :SQLSTATE
-RESET product_upsert."table";
+RESET product_upsert.default_table;
 REFRESH MATERIALIZED VIEW view;
 SELECT * FROM view;
 

@@ -55,7 +55,7 @@ SELECT distribute('product');
 SELECT product_upsert('product', :'one');
 \echo :SQLSTATE
 \set VERBOSITY sqlstate
-SET product_upsert."table" = 'product';
+SET product_upsert.default_table = 'product';
 SELECT product_upsert(:'one');
 SELECT product_upsert('product', format('[%s]', :'one')::jsonb);
 SELECT product_upsert('product', '[]');
@@ -64,12 +64,10 @@ SELECT product_upsert_lock('product', :'one');
 SELECT product_upsert_protect('product');
 SELECT product_upsert_protect('product', '{brand}');
 SELECT * FROM product_upsert_duplicates('product');
-SELECT * FROM product_upsert_merge('product');
-SELECT * FROM product_upsert_merge('product', dry_run => true);
+SELECT * FROM product_upsert_merge_duplicates('product');
+SELECT * FROM product_upsert_merge_duplicates('product', dry_run => true);
 SELECT product_upsert_key('product');
 SELECT product_upsert_lookup_index('product');
-SELECT product_upsert_same_key('product', '{a,1,m}');
-SELECT product_upsert_lock_key('product', '{a,1,m}');
 SELECT count(*) FROM product;
 
 -- Nor does a guard that is there already let anything in.

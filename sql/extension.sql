@@ -34,7 +34,7 @@ SELECT pu_extension.product_upsert('{"brand": "a", "serial": "1", "manufacturer"
 SELECT pu_extension.product_upsert('product', '{"brand": "a", "serial": "1", "manufacturer": "m", "Stück": 2}');
 BEGIN;
 SELECT pu_extension.product_upsert_lock('product', '{"brand": "a", "serial": "1", "manufacturer": "m"}');
-SELECT target, role FROM pu_extension.product_upsert_locks;
+SELECT target, granted FROM pu_extension.product_upsert_locks;
 COMMIT;
 SET search_path = pu_extension, public;
 SELECT product_upsert('{"brand": "a", "serial": "1", "manufacturer": "m", "Stück": 2}') ->> 'action';

@@ -115,13 +115,13 @@ SELECT product_upsert_from('feed', 2147483647::oid::regclass);
 TRUNCATE product;
 SELECT * FROM product_upsert_from('feed');
 CREATE TABLE goods (LIKE product INCLUDING ALL);
-SET product_upsert."table" = 'pu_from_sources.goods';
+SET product_upsert.default_table = 'pu_from_sources.goods';
 SELECT * FROM product_upsert_from('feed', NULL);
 SELECT count(*) FROM goods;
-SET product_upsert."table" = 'nothing';
+SET product_upsert.default_table = 'nothing';
 SELECT * FROM product_upsert_from('feed');
 \echo :SQLSTATE
-RESET product_upsert."table";
+RESET product_upsert.default_table;
 
 DROP SCHEMA pu_from_sources CASCADE;
 DROP SERVER from_files CASCADE;

@@ -87,7 +87,7 @@ ALTER TABLE plain ENABLE TRIGGER ALL;
 ANALYZE plain;
 BEGIN;
 SELECT pg_stat_get_xact_numscans('plain'::regclass) AS before \gset
-SELECT key ->> 'serial', kept ->> 'price' FROM product_upsert_merge('plain') ORDER BY 1;
+SELECT key ->> 'serial', kept ->> 'price' FROM product_upsert_merge_duplicates('plain') ORDER BY 1;
 SELECT pg_stat_get_xact_numscans('plain'::regclass) - :before <= 2;
 COMMIT;
 DROP TABLE plain, parted;

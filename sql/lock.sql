@@ -73,14 +73,22 @@ ROLLBACK TO s1;
 SELECT * FROM locks;
 COMMIT;
 
--- The view: table, hash, role and session
+-- The view: table, hash, and who has the lock
 BEGIN;
 SELECT product_upsert(payload(1)) ->> 'action';
 SELECT product_upsert('part', payload(1)) ->> 'action';
-SELECT target, role, pid = pg_backend_pid(), prepared_transaction IS NULL, usename = session_user, duration >= '0', query LIKE 'SELECT target, role,%'
+SELECT target, granted, pid = pg_backend_pid(), prepared_transaction IS NULL, usename = session_user, duration >= '0', query LIKE 'SELECT target, granted,%'
   FROM product_upsert_locks ORDER BY target::text;
 SELECT count(DISTINCT key_hash), min(key_hash) >= 0 FROM product_upsert_locks;
 SELECT k.key_hash = l.objid::bigint FROM product_upsert_locks k JOIN pg_locks l ON l.classid = k.target AND l.locktype = 'advisory';
+-- From the hash to the row, and from a payload to the hash
+SELECT p.brand, p.serial, p.manufacturer
+  FROM product p JOIN product_upsert_locks l ON l.target = 'product'::regclass
+   AND l.key_hash = product_upsert_hash(p.brand, p.serial, p.manufacturer) & 4294967295;
+SELECT l.target
+  FROM jsonb_populate_record(NULL::product, payload(1)) p
+	   JOIN product_upsert_locks l ON l.key_hash = product_upsert_hash(p.brand, p.serial, p.manufacturer) & 4294967295
+ ORDER BY 1;
 -- Other advisory locks are not in it.
 SELECT pg_advisory_xact_lock(1), pg_advisory_xact_lock('product'::regclass::oid::int, 2);
 SELECT count(*) FROM product_upsert_locks;

@@ -1,4 +1,4 @@
--- product_upsert_merge: one row of all that have the same key. What is kept and what is filled in, whatever may reference
+-- product_upsert_merge_duplicates: one row of all that have the same key. What is kept and what is filled in, whatever may reference
 -- the rows that go, what stops it, and that nothing at all has changed then.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS product_upsert;
@@ -17,7 +17,7 @@ CREATE FUNCTION merge(target regclass, keep text DEFAULT 'oldest', dry_run boole
 	SELECT (SELECT string_agg(value, '/') FROM jsonb_each_text(m.key)), m.kept - 'brand'::text - 'serial'::text - 'manufacturer'::text,
 		   (SELECT string_agg((r - 'brand'::text - 'serial'::text - 'manufacturer'::text)::text, ' ') FROM jsonb_array_elements(m.removed) AS r),
 		   m.references_moved, m.filled
-	  FROM product_upsert_merge(target, keep, dry_run, max_keys) AS m
+	  FROM product_upsert_merge_duplicates(target, keep, dry_run, max_keys) AS m
 $$;
 
 -- The oldest or the newest, in the order of the primary key, and what is returned
@@ -27,54 +27,54 @@ INSERT INTO product VALUES
 	(5, 'b', NULL, '', 1, 'five'), (4, 'b', NULL, '', NULL, 'four'),
 	(1, 'single', '1', 'm', NULL, NULL), (2, 'b', NULL, NULL, NULL, NULL), (3, 'b', '', '', NULL, NULL);
 BEGIN;
-SELECT * FROM product_upsert_merge('product') ORDER BY key ->> 'brand';
+SELECT * FROM product_upsert_merge_duplicates('product') ORDER BY key ->> 'brand';
 TABLE product ORDER BY id;
 ROLLBACK;
 BEGIN;
-SELECT * FROM product_upsert_merge('product', 'newest') ORDER BY key ->> 'brand';
+SELECT * FROM product_upsert_merge_duplicates('product', 'newest') ORDER BY key ->> 'brand';
 TABLE product ORDER BY id;
 -- Nothing is left to merge.
-SELECT * FROM product_upsert_merge('product');
+SELECT * FROM product_upsert_merge_duplicates('product');
 SELECT * FROM product_upsert_duplicates('product');
 ROLLBACK;
 
 -- dry_run: the same rows, and nothing has changed; no lock is left of it, on a key, a row or the table.
 BEGIN;
-SELECT * FROM product_upsert_merge('product', dry_run => true) ORDER BY key ->> 'brand';
+SELECT * FROM product_upsert_merge_duplicates('product', dry_run => true) ORDER BY key ->> 'brand';
 SELECT count(*) FROM product_upsert_locks;
 SELECT DISTINCT mode FROM pg_locks WHERE relation = 'product'::regclass ORDER BY mode;
 SET LOCAL product_upsert.max_key_locks = 1;
-SELECT count(*) FROM product_upsert_merge('product', dry_run => true);
+SELECT count(*) FROM product_upsert_merge_duplicates('product', dry_run => true);
 SELECT count(*) FROM pg_locks WHERE relation = 'product'::regclass AND mode = 'ShareRowExclusiveLock';
 SELECT count(*) FROM product WHERE xmax <> 0 AND pg_xact_status(xmax::text::xid8) IS DISTINCT FROM 'aborted' AND pg_current_xact_id_if_assigned()::xid = xmax;
 COMMIT;
 TABLE product ORDER BY id;
 
 -- max_keys, in bites
-SELECT count(*) FROM product_upsert_merge('product', 'oldest', true, 1);
-SELECT count(*) FROM product_upsert_merge('product', max_keys => 1);
+SELECT count(*) FROM product_upsert_merge_duplicates('product', 'oldest', true, 1);
+SELECT count(*) FROM product_upsert_merge_duplicates('product', max_keys => 1);
 SELECT count(*) FROM product_upsert_duplicates('product');
-SELECT count(*) FROM product_upsert_merge('product', max_keys => 1);
-SELECT count(*) FROM product_upsert_merge('product', max_keys => 1);
+SELECT count(*) FROM product_upsert_merge_duplicates('product', max_keys => 1);
+SELECT count(*) FROM product_upsert_merge_duplicates('product', max_keys => 1);
 TABLE product ORDER BY id;
 
 -- What cannot be asked for
-SELECT product_upsert_merge('product', 'first');
+SELECT product_upsert_merge_duplicates('product', 'first');
 \echo :SQLSTATE
-SELECT product_upsert_merge('product', NULL);
+SELECT product_upsert_merge_duplicates('product', NULL);
 \echo :SQLSTATE
-SELECT product_upsert_merge('product', dry_run => NULL);
+SELECT product_upsert_merge_duplicates('product', dry_run => NULL);
 \echo :SQLSTATE
-SELECT product_upsert_merge('product', max_keys => 0);
+SELECT product_upsert_merge_duplicates('product', max_keys => 0);
 \echo :SQLSTATE
-SELECT product_upsert_merge('product', max_keys => -1);
+SELECT product_upsert_merge_duplicates('product', max_keys => -1);
 \echo :SQLSTATE
 CREATE VIEW a_view AS TABLE product;
-SELECT product_upsert_merge('a_view');
+SELECT product_upsert_merge_duplicates('a_view');
 \echo :SQLSTATE
 DROP VIEW a_view;
 CREATE TABLE keyless (id int);
-SELECT product_upsert_merge('keyless');
+SELECT product_upsert_merge_duplicates('keyless');
 \echo :SQLSTATE
 DROP TABLE keyless;
 
@@ -136,17 +136,17 @@ SELECT duplicate_keys FROM product_upsert_protect('typed', '{num}');
 INSERT INTO typed VALUES (1, 1.0), (2, 2.00);
 ALTER TABLE typed DISABLE TRIGGER product_upsert_guard;
 INSERT INTO typed (id, num, note) VALUES (3, 1.00, 'n');
-SELECT * FROM product_upsert_merge('typed');
+SELECT * FROM product_upsert_merge_duplicates('typed');
 TRUNCATE typed;
 SELECT duplicate_keys FROM product_upsert_protect('typed', '{ci,icu}');
 ALTER TABLE typed DISABLE TRIGGER product_upsert_guard;
 INSERT INTO typed (id, ci, icu) VALUES (1, 'Abc', 'äB'), (2, 'aBC', 'ÄB'), (3, 'abc', NULL), (4, 'ABC', NULL), (5, 'abc', 'ab');
-SELECT key, kept -> 'id', removed FROM product_upsert_merge('typed') ORDER BY kept -> 'id';
+SELECT key, kept -> 'id', removed FROM product_upsert_merge_duplicates('typed') ORDER BY kept -> 'id';
 TRUNCATE typed;
 SELECT duplicate_keys FROM product_upsert_protect('typed', '{lowered}');
 ALTER TABLE typed DISABLE TRIGGER product_upsert_guard;
 INSERT INTO typed (id, name) VALUES (1, 'A'), (2, 'a'), (3, 'B'), (4, NULL), (5, NULL);
-SELECT key, kept -> 'id', kept -> 'name', filled FROM product_upsert_merge('typed') ORDER BY kept -> 'id';
+SELECT key, kept -> 'id', kept -> 'name', filled FROM product_upsert_merge_duplicates('typed') ORDER BY kept -> 'id';
 DROP TABLE typed;
 -- A domain's values are compared in full, also where the name of its base type means one character; and values that a
 -- constraint would not let in any more are merged, and filled in, as any others.
@@ -156,7 +156,7 @@ ALTER DOMAIN positive DROP CONSTRAINT positive_check;
 INSERT INTO domains VALUES (1, 'ab', 1, 'm', NULL), (2, 'ab', 1, 'm', -2), (3, 'ax', 1, 'm', NULL), (4, 'ay', 1, 'm', NULL),
 	(5, 'b', -1, 'm', -5), (6, 'b', -1, 'm', NULL);
 ALTER DOMAIN positive ADD CHECK (value > 0) NOT VALID;
-SELECT kept, removed, filled FROM product_upsert_merge('domains') ORDER BY kept -> 'id';
+SELECT kept, removed, filled FROM product_upsert_merge_duplicates('domains') ORDER BY kept -> 'id';
 SELECT id FROM domains ORDER BY id;
 DROP TABLE domains;
 DROP DOMAIN code;
@@ -248,7 +248,7 @@ DECLARE
 	state text;
 	broken text;
 BEGIN
-	PERFORM product_upsert_merge('product');
+	PERFORM product_upsert_merge_duplicates('product');
 EXCEPTION WHEN unique_violation THEN
 	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, broken = CONSTRAINT_NAME;
 	RAISE INFO '% %', state, broken;
@@ -374,7 +374,7 @@ END $$;
 CREATE TRIGGER create_again AFTER DELETE ON product FOR EACH ROW EXECUTE FUNCTION create_again();
 -- (They are as any others that come meanwhile: for the next merge.)
 BEGIN;
-SELECT kept -> 'id', jsonb_array_length(removed) FROM public.product_upsert_merge('product');
+SELECT kept -> 'id', jsonb_array_length(removed) FROM public.product_upsert_merge_duplicates('product');
 SELECT id FROM product ORDER BY id;
 ROLLBACK;
 DROP TRIGGER create_again ON product;
@@ -399,7 +399,7 @@ END $$;
 CREATE TABLE kept (id int PRIMARY KEY, brand text, serial text, manufacturer text);
 CREATE TRIGGER delete_kept AFTER DELETE ON kept FOR EACH ROW EXECUTE FUNCTION delete_kept();
 INSERT INTO kept VALUES (1, 'a', '1', 'm'), (2, 'a', '1', 'm');
-SELECT * FROM public.product_upsert_merge('kept');
+SELECT * FROM public.product_upsert_merge_duplicates('kept');
 \echo :SQLSTATE
 SELECT count(*) FROM kept;
 DROP TABLE kept;
@@ -492,18 +492,18 @@ CREATE FUNCTION pu_merge.never(int, int) RETURNS boolean LANGUAGE sql AS 'SELECT
 CREATE OPERATOR pu_merge.= (leftarg = int, rightarg = int, function = pu_merge.never);
 BEGIN;
 SET LOCAL search_path = pu_merge, pg_catalog, public;
-SELECT key ->> 'brand', kept ->> 'id', references_moved FROM public.product_upsert_merge('product');
+SELECT key ->> 'brand', kept ->> 'id', references_moved FROM public.product_upsert_merge_duplicates('product');
 ROLLBACK;
 BEGIN;
 SET LOCAL search_path = '';
-SELECT key ->> 'brand', kept ->> 'id', references_moved FROM public.product_upsert_merge('pu_merge.product');
+SELECT key ->> 'brand', kept ->> 'id', references_moved FROM public.product_upsert_merge_duplicates('pu_merge.product');
 SELECT id FROM pu_merge.product ORDER BY id;
 ROLLBACK;
 DROP OPERATOR pu_merge.= (int, int);
 DROP FUNCTION pu_merge.never, pu_merge.to_jsonb;
 -- With an older snapshot than the lock it would not see all rows of a group.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
-SELECT * FROM public.product_upsert_merge('product');
+SELECT * FROM public.product_upsert_merge_duplicates('product');
 \echo :SQLSTATE
 ROLLBACK;
 -- What is left out: a trigger that keeps the kept row from being filled in would lose the values of the others.
@@ -511,7 +511,7 @@ CREATE TABLE pu_merge.kept (id int PRIMARY KEY, brand text, serial text, manufac
 INSERT INTO pu_merge.kept VALUES (1, 'a', '1', 'm', NULL), (2, 'a', '1', 'm', 'only here');
 CREATE FUNCTION pu_merge.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 CREATE TRIGGER keep BEFORE UPDATE ON pu_merge.kept FOR EACH ROW EXECUTE FUNCTION pu_merge.keep();
-SELECT * FROM public.product_upsert_merge('pu_merge.kept');
+SELECT * FROM public.product_upsert_merge_duplicates('pu_merge.kept');
 \echo :SQLSTATE
 SELECT id, note FROM pu_merge.kept ORDER BY id;
 -- Keys whose text depends on settings
@@ -523,25 +523,25 @@ SET LOCAL extra_float_digits = -3;
 SET LOCAL datestyle = 'SQL, DMY';
 SET LOCAL intervalstyle = sql_standard;
 SET LOCAL timezone = 'Asia/Kolkata';
-SELECT kept -> 'id' FROM public.product_upsert_merge('pu_merge.exact');
+SELECT kept -> 'id' FROM public.product_upsert_merge_duplicates('pu_merge.exact');
 ROLLBACK;
 -- What the key is generated from is not filled in.
 CREATE TABLE pu_merge.source (id int PRIMARY KEY, a text, b text, ab text GENERATED ALWAYS AS (coalesce(a, '') || coalesce(b, '')) STORED);
 INSERT INTO pu_merge.source VALUES (1, 'x', NULL), (2, NULL, 'x');
 SELECT duplicate_keys FROM public.product_upsert_protect('pu_merge.source', '{ab}');
-SELECT kept, filled FROM public.product_upsert_merge('pu_merge.source');
+SELECT kept, filled FROM public.product_upsert_merge_duplicates('pu_merge.source');
 -- Columns of different collations in a foreign key
 CREATE TABLE pu_merge.code (code text COLLATE "C" PRIMARY KEY, brand text, serial text, manufacturer text);
 CREATE TABLE pu_merge.coded (code text COLLATE "POSIX" REFERENCES pu_merge.code);
 INSERT INTO pu_merge.code VALUES ('a', 'a', '1', 'm'), ('b', 'a', '1', 'm');
 INSERT INTO pu_merge.coded VALUES ('b');
-SELECT kept -> 'code', references_moved FROM public.product_upsert_merge('pu_merge.code');
+SELECT kept -> 'code', references_moved FROM public.product_upsert_merge_duplicates('pu_merge.code');
 TABLE pu_merge.coded;
 
 -- PL/pgSQL may be told to be strict.
 BEGIN;
 SET LOCAL plpgsql.extra_errors = 'all';
-SELECT key ->> 'brand', kept ->> 'id', references_moved FROM public.product_upsert_merge('pu_merge.product');
+SELECT key ->> 'brand', kept ->> 'id', references_moved FROM public.product_upsert_merge_duplicates('pu_merge.product');
 ROLLBACK;
 
 -- Two tables in one session, and one that is altered in between
@@ -592,19 +592,19 @@ CREATE TABLE branches (id int PRIMARY KEY, parent int REFERENCES branches, name 
 SELECT duplicate_keys FROM product_upsert_protect('branches', '{parent,name}');
 ALTER TABLE branches DISABLE TRIGGER product_upsert_guard;
 INSERT INTO branches VALUES (1, 2, 'x'), (2, 2, 'x');
-SELECT * FROM product_upsert_merge('branches');
+SELECT * FROM product_upsert_merge_duplicates('branches');
 \echo :SQLSTATE
 TABLE branches ORDER BY id;
 -- Others become duplicates: for the next merge, or for the guard to refuse.
 TRUNCATE branches;
 INSERT INTO branches VALUES (1, NULL, 'x'), (2, NULL, 'x'), (3, 1, 'y'), (4, 2, 'y');
 BEGIN;
-SELECT key, kept -> 'id', references_moved FROM product_upsert_merge('branches');
-SELECT key, kept -> 'id', references_moved FROM product_upsert_merge('branches');
+SELECT key, kept -> 'id', references_moved FROM product_upsert_merge_duplicates('branches');
+SELECT key, kept -> 'id', references_moved FROM product_upsert_merge_duplicates('branches');
 TABLE branches ORDER BY id;
 ROLLBACK;
 ALTER TABLE branches ENABLE TRIGGER product_upsert_guard;
-SELECT product_upsert_merge('branches');
+SELECT product_upsert_merge_duplicates('branches');
 \echo :SQLSTATE
 DROP TABLE branches;
 
@@ -719,7 +719,7 @@ UPDATE t SET o = 'o', c = 'c', g = 'g', n = 'n', p = 'p', s = 's', d = 'd', gone
 	identity = 'identity', c1 = 'c1', "t.*" = '*', "Ünï" = 'ü' WHERE t.t = 3;
 UPDATE t SET g = 'nearest' WHERE t.t = 2;
 INSERT INTO c VALUES (1, 2, 1, 1, 1, 3), (3, NULL, 3, 3, 3, 2);
-SELECT * FROM product_upsert_merge('t');
+SELECT * FROM product_upsert_merge_duplicates('t');
 SELECT g, n, "Ünï" FROM t;
 TABLE c ORDER BY n;
 DROP TABLE t, c;
@@ -730,7 +730,7 @@ CREATE TABLE "pu'; DROP SCHEMA pu_merge; --"."child'); --" ("$2" int REFERENCES 
 INSERT INTO "pu'; DROP SCHEMA pu_merge; --"."%s ""x""" VALUES (1, 'a', '1', 'm', NULL), (2, 'a', '1', 'm', NULL), (3, 'q"(,)\', '''', '', 'y'), (4, 'q"(,)\', '''', '', 'x');
 INSERT INTO "pu'; DROP SCHEMA pu_merge; --"."child'); --" VALUES (2), (4);
 UPDATE "pu'; DROP SCHEMA pu_merge; --"."%s ""x""" SET "it's %L" = E'a\nb\\' WHERE "$1" = 2;
-SELECT * FROM product_upsert_merge('"pu''; DROP SCHEMA pu_merge; --"."%s ""x"""') ORDER BY kept ->> '$1';
+SELECT * FROM product_upsert_merge_duplicates('"pu''; DROP SCHEMA pu_merge; --"."%s ""x"""') ORDER BY kept ->> '$1';
 TABLE "pu'; DROP SCHEMA pu_merge; --"."child'); --";
 DROP SCHEMA "pu'; DROP SCHEMA pu_merge; --" CASCADE;
 -- A temporary table
@@ -751,17 +751,17 @@ CREATE FUNCTION locks() RETURNS text LANGUAGE sql AS $$
 $$;
 SET product_upsert.max_key_locks = 3;
 BEGIN;
-SELECT count(*) FROM product_upsert_merge('product', max_keys => 3);
+SELECT count(*) FROM product_upsert_merge_duplicates('product', max_keys => 3);
 SELECT locks();
 ROLLBACK;
 BEGIN;
-SELECT count(*) FROM product_upsert_merge('product', max_keys => 4);
+SELECT count(*) FROM product_upsert_merge_duplicates('product', max_keys => 4);
 SELECT locks();
 ROLLBACK;
 -- What a dry run returns may take more room than there is in memory.
 SET client_min_messages = notice;
 SET work_mem = '64kB';
-SELECT count(*), count(DISTINCT kept ->> 'id'), max(kept ->> 'note') = repeat('x', 100) FROM product_upsert_merge('product', dry_run => true);
+SELECT count(*), count(DISTINCT kept ->> 'id'), max(kept ->> 'note') = repeat('x', 100) FROM product_upsert_merge_duplicates('product', dry_run => true);
 RESET work_mem;
 SET client_min_messages = warning;
 SELECT count(*) FROM product;
@@ -770,11 +770,11 @@ RESET product_upsert.max_key_locks;
 -- The guard does not mind a merge, and a merge leaves a protected table protected.
 SELECT duplicate_keys FROM product_upsert_protect('product');
 BEGIN;
-SELECT count(*) FROM product_upsert_merge('product', max_keys => 2);
+SELECT count(*) FROM product_upsert_merge_duplicates('product', max_keys => 2);
 SELECT locks();
 SELECT count(*) FROM product;
 COMMIT;
-SELECT count(*) FROM product_upsert_merge('product', max_keys => 100);
+SELECT count(*) FROM product_upsert_merge_duplicates('product', max_keys => 100);
 SELECT product_upsert('{"brand": "b", "serial": "1", "manufacturer": "m", "note": "n"}') ->> 'action';
 INSERT INTO product VALUES (9999, 'b', '1', 'm');
 \echo :SQLSTATE
@@ -788,7 +788,7 @@ CREATE TABLE product (id int PRIMARY KEY, brand text, serial text, manufacturer 
 INSERT INTO product VALUES (1, 'a', '1', 'm', NULL), (2, 'a', '1', 'm', 1);
 SELECT duplicate_keys FROM "Elsewhere, 2".product_upsert_protect('product');
 SELECT key, copies, rows FROM "Elsewhere, 2".product_upsert_duplicates('product');
-SELECT * FROM "Elsewhere, 2".product_upsert_merge('product');
+SELECT * FROM "Elsewhere, 2".product_upsert_merge_duplicates('product');
 DROP TABLE product;
 DROP EXTENSION product_upsert;
 CREATE EXTENSION product_upsert;

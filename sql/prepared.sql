@@ -26,7 +26,7 @@ PREPARE TRANSACTION 'regress pu 1';
 BEGIN;
 SELECT product_upsert('{"brand": "a", "serial": "3", "manufacturer": "m"}') ->> 'action';
 PREPARE TRANSACTION 'regress pu 2';
-SELECT target, role, pid, prepared_transaction, usename, duration >= '0' AS duration, query
+SELECT target, granted, pid, prepared_transaction, usename, duration >= '0' AS duration, query
   FROM product_upsert_locks ORDER BY prepared_transaction;
 SET lock_timeout = '10ms';
 SELECT product_upsert(:'payload');

@@ -94,10 +94,10 @@ SELECT product_upsert(:product::regclass, '[]');
 \echo :SQLSTATE
 SELECT product_upsert_lock(:product::regclass, :'update');
 \echo :SQLSTATE
-SET product_upsert."table" = 'pu_privileges.product';
+SET product_upsert.default_table = 'pu_privileges.product';
 SELECT product_upsert(:'update');
 \echo :SQLSTATE
-RESET product_upsert."table";
+RESET product_upsert.default_table;
 RESET ROLE;
 GRANT USAGE ON SCHEMA pu_privileges TO regress_pu_user;
 

@@ -30,6 +30,7 @@ BEGIN
 		'SELECT %I.product_upsert_lookup_index(''product'')',
 		'SELECT d::text FROM %I.product_upsert_duplicates(''product'') AS d',
 		'SELECT d.key::text FROM %I.product_upsert_duplicates(''parted'') AS d',
+		'SELECT m.key::text FROM %I.product_upsert_merge_duplicates(''product'') AS m',
 		'SELECT %I.product_upsert(''product'', ''{"brand": "b", "serial": "2", "price": 4}'') ->> ''action''',
 		'SELECT %I.product_upsert(''{"brand": "b", "serial": "3", "id": 4}'') ->> ''action''',
 		'SELECT f::text FROM %I.product_upsert_from(''source'', ''product'') AS f',
@@ -63,8 +64,8 @@ CREATE EXTENSION product_upsert SCHEMA "50%";
 SET client_min_messages = notice;
 CALL use('50%');
 
--- Renamed while it is in use, in the session that has used it and in another; tables stay protected. Its name then
--- may be what no extension can be created in.
+-- Renamed while it is in use, in the session that has used it and in another; tables stay protected. Its name may be
+-- anything.
 CREATE TABLE kept (brand text, serial text, manufacturer text);
 SELECT * FROM "50%".product_upsert_protect('kept');
 INSERT INTO kept VALUES ('b', '1', 'm');

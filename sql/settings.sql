@@ -61,60 +61,60 @@ SELECT product_upsert(:'payload');
 SET search_path = pu_settings_2, pu_settings, public;
 SELECT product_upsert(:'payload');
 SET search_path = pu_settings, public;
-SET product_upsert."table" = 'pu_settings_2.product';
+SET product_upsert.default_table = 'pu_settings_2.product';
 SELECT product_upsert(:'payload');
-SET product_upsert."table" = '"Other Product"';
+SET product_upsert.default_table = '"Other Product"';
 SELECT product_upsert(:'payload') ->> 'action';
-SET product_upsert."table" = 'pu_settings."Other Product"';
+SET product_upsert.default_table = 'pu_settings."Other Product"';
 SELECT product_upsert(:'payload') ->> 'action';
-SET product_upsert."table" = 'Product';
+SET product_upsert.default_table = 'Product';
 SELECT product_upsert(:'payload') ->> 'action';
 -- A temporary table comes first, as it does in every statement.
-RESET product_upsert."table";
+RESET product_upsert.default_table;
 CREATE TEMP TABLE product (LIKE pu_settings.product INCLUDING ALL);
 SELECT product_upsert(:'payload') ->> 'action';
 DROP TABLE pg_temp.product;
 SELECT product_upsert(:'payload') ->> 'action';
 -- Names of nothing, and no names
-SET product_upsert."table" = 'no_such_table';
+SET product_upsert.default_table = 'no_such_table';
 SELECT product_upsert(:'payload');
 \echo :SQLSTATE
-SET product_upsert."table" = 'no_such_schema.product';
+SET product_upsert.default_table = 'no_such_schema.product';
 SELECT product_upsert(:'payload');
 \echo :SQLSTATE
-SET product_upsert."table" = 'other_database.public.product';
+SET product_upsert.default_table = 'other_database.public.product';
 SELECT product_upsert(:'payload');
 \echo :SQLSTATE
-SET product_upsert."table" = '';
+SET product_upsert.default_table = '';
 SELECT product_upsert(:'payload');
 \echo :SQLSTATE
-SET product_upsert."table" = 'a b';
+SET product_upsert.default_table = 'a b';
 SELECT product_upsert(:'payload');
 \echo :SQLSTATE
-SET product_upsert."table" = 'product; DROP TABLE product';
+SET product_upsert.default_table = 'product; DROP TABLE product';
 SELECT product_upsert(:'payload');
 \echo :SQLSTATE
 -- A number is the name of a table, not its OID.
-SELECT set_config('product_upsert.table', 'product'::regclass::oid::text, false) IS NOT NULL;
+SELECT set_config('product_upsert.default_table', 'product'::regclass::oid::text, false) IS NOT NULL;
 \set VERBOSITY sqlstate
 SELECT product_upsert(:'payload');
 \set VERBOSITY default
-SET product_upsert."table" = DEFAULT;
-SHOW product_upsert."table";
+SET product_upsert.default_table = DEFAULT;
+SHOW product_upsert.default_table;
 
 -- They may be set for a transaction, a function, a role, a database.
 BEGIN;
-SET LOCAL product_upsert."table" = 'no_such_table';
+SET LOCAL product_upsert.default_table = 'no_such_table';
 SAVEPOINT s;
 SELECT product_upsert(:'payload');
 \echo :SQLSTATE
 ROLLBACK;
 SELECT product_upsert(:'payload') ->> 'action';
-CREATE FUNCTION to_second(jsonb) RETURNS jsonb LANGUAGE sql SET product_upsert."table" = 'pu_settings_2.product' SET product_upsert.unknown_fields = ignore
+CREATE FUNCTION to_second(jsonb) RETURNS jsonb LANGUAGE sql SET product_upsert.default_table = 'pu_settings_2.product' SET product_upsert.unknown_fields = ignore
 	AS 'SELECT product_upsert($1)';
 SELECT to_second('{"brand": "a", "serial": "2", "manufacturer": "m", "unknown": true}') -> 'product' ? 'second';
 CREATE ROLE regress_pu_setting;
-ALTER ROLE regress_pu_setting SET product_upsert."table" = 'shop.product';
+ALTER ROLE regress_pu_setting SET product_upsert.default_table = 'shop.product';
 SELECT rolconfig FROM pg_roles WHERE rolname = 'regress_pu_setting';
 DROP ROLE regress_pu_setting;
 
@@ -122,7 +122,7 @@ DROP ROLE regress_pu_setting;
 \connect
 SET client_min_messages = warning;
 SET search_path = pu_settings, public;
-SET product_upsert."table" = 'pu_settings_2.product';
+SET product_upsert.default_table = 'pu_settings_2.product';
 SET product_upsert.max_waiters = -5;
 SET product_upsert.tabel = 'product';
 SELECT product_upsert(:'payload') -> 'product' ? 'second';

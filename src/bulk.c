@@ -205,7 +205,7 @@ WriteQuery(const BulkLoad *load)
 /* -- a row of it -------------------------------------------------------------- */
 
 static void
-Upsert(BulkLoad *load, const Row *row)
+UpsertAndCount(BulkLoad *load, const Row *row)
 {
 	const Row  *if_match = NULL;
 	Outcome		outcome;
@@ -258,7 +258,7 @@ UpsertPayloadFromSlot(BulkLoad *load, TupleTableSlot *slot)
 	{
 		if (payload.is_array)
 			load->position.element = i;
-		Upsert(load, TakeRow(&payload, load->target, i));
+		UpsertAndCount(load, TakeRow(&payload, load->target, i));
 	}
 	load->position.element = -1;
 }
@@ -266,7 +266,7 @@ UpsertPayloadFromSlot(BulkLoad *load, TupleTableSlot *slot)
 /* -- the executor's side ------------------------------------------------------ */
 
 static void
-StartUp(DestReceiver *self, int operation pg_attribute_unused(),
+StartLoad(DestReceiver *self, int operation pg_attribute_unused(),
 		TupleDesc desc pg_attribute_unused())
 {
 	BulkLoad   *load = (BulkLoad *) self;
@@ -304,7 +304,7 @@ ShowProgress(const BulkLoad *load)
 }
 
 static bool
-ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
+LoadRow(TupleTableSlot *slot, DestReceiver *self)
 {
 	BulkLoad   *load = (BulkLoad *) self;
 	MemoryContext caller = MemoryContextSwitchTo(load->row_context);
@@ -316,7 +316,7 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 	if (load->reads_payloads)
 		UpsertPayloadFromSlot(load, slot);
 	else
-		Upsert(load, RowFromSlot(load, slot));
+		UpsertAndCount(load, RowFromSlot(load, slot));
 	PopActiveSnapshot();
 	load->in_row = false;
 	ShowProgress(load);
@@ -326,7 +326,7 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 }
 
 static void
-ShutDown(DestReceiver *self)
+EndLoad(DestReceiver *self)
 {
 	BulkLoad   *load = (BulkLoad *) self;
 
@@ -335,7 +335,7 @@ ShutDown(DestReceiver *self)
 }
 
 static void
-Destroy(DestReceiver *self pg_attribute_unused())
+DestroyLoad(DestReceiver *self pg_attribute_unused())
 {
 }
 
@@ -397,10 +397,10 @@ UpsertFrom(Oid source, Oid target, ActionCounts counts)
 	ErrorContextCallback describe_row;
 	BulkLoad	load = {
 		.receiver = {
-			.rStartup = StartUp,
-			.receiveSlot = ReceiveRow,
-			.rShutdown = ShutDown,
-			.rDestroy = Destroy,
+			.rStartup = StartLoad,
+			.receiveSlot = LoadRow,
+			.rShutdown = EndLoad,
+			.rDestroy = DestroyLoad,
 			.mydest = DestNone,
 		},
 		.position = {.element = -1},

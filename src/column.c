@@ -110,7 +110,7 @@ BuildInput(Column *column, Form_pg_attribute attribute)
 			column->input = INPUT_NUMERIC;
 			break;
 		default:
-			if (OidIsValid(get_element_type(column->base_type)) || column->varies)
+			if (OidIsValid(get_element_type(column->base_type)) || column->holds_composite)
 			{
 				BuildPopulate(column, attribute);
 				return;
@@ -164,7 +164,7 @@ ChooseOutput(const Column *column)
 		case JSONOID:
 			return OUTPUT_BY_TO_JSONB;
 		default:
-			if (OidIsValid(get_element_type(type)) || column->varies || HasCastToJson(type))
+			if (OidIsValid(get_element_type(type)) || column->holds_composite || HasCastToJson(type))
 				return OUTPUT_BY_TO_JSONB;
 			return OUTPUT_BY_FUNCTION;
 	}
@@ -272,7 +272,7 @@ BuildColumn(Column *column, Relation rel, AttrNumber attnum)
 	column->type = attribute->atttypid;
 	column->base_type = getBaseType(column->type);
 	AddDomains(column, column->type);
-	column->varies = HoldsComposite(column->type);
+	column->holds_composite = HoldsComposite(column->type);
 	column->context = CurrentMemoryContext;
 	BuildDefault(column, rel, attribute);
 	BuildInput(column, attribute);
@@ -287,7 +287,7 @@ BuildColumn(Column *column, Relation rel, AttrNumber attnum)
  * in use, it starts anew. Its garbage goes away at once.
  */
 static Datum
-Populate(Column *column, const JsonbValue *object, bool in_use, bool *isnull)
+PopulateField(Column *column, const JsonbValue *object, bool in_use, bool *isnull)
 {
 	LOCAL_FCINFO(fcinfo, 2);
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "product_upsert field",
@@ -299,7 +299,7 @@ Populate(Column *column, const JsonbValue *object, bool in_use, bool *isnull)
 	HeapTupleData row;
 	Datum		value;
 
-	if (column->varies || in_use)
+	if (column->holds_composite || in_use)
 	{
 		fmgr_info_copy(&fresh, populate, CurrentMemoryContext);
 		populate = &fresh;
@@ -344,7 +344,7 @@ FieldText(const JsonbValue *field)
 
 /* Converts a field that is not null; what it was made from may be part of the result. */
 static Datum
-Convert(Column *column, const JsonbValue *field, bool in_use)
+ConvertField(Column *column, const JsonbValue *field, bool in_use)
 {
 	FmgrInfo   *input = &column->input_function;
 	FmgrInfo	fresh;
@@ -406,11 +406,11 @@ ValueFromField(Column *column, const JsonbValue *object, const JsonbValue *field
 	Datum		value = (Datum) 0;
 
 	if (column->input == INPUT_BY_POPULATE)
-		return Populate(column, object, in_use, isnull);
+		return PopulateField(column, object, in_use, isnull);
 
 	*isnull = field->type == jbvNull;
 	if (!*isnull)
-		value = Convert(column, field, in_use);
+		value = ConvertField(column, field, in_use);
 	if (column->type != column->base_type)
 		CheckDomain(column, value, *isnull, in_use);
 	return value;
@@ -530,7 +530,7 @@ FieldFromValue(Column *column, Datum value, bool isnull, JsonbValue *field)
 			SetString(field, output_text, strlen(output_text));
 			break;
 		case OUTPUT_BY_TO_JSONB:
-			if (column->varies)
+			if (column->holds_composite)
 			{
 				fmgr_info_copy(&fresh, output, CurrentMemoryContext);
 				output = &fresh;

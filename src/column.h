@@ -63,7 +63,7 @@ typedef struct Column
 	int32		input_typmod;
 	void	   *domain_constraints; /* what domain_check() keeps */
 	MemoryContext context;		/* for that, and for what is planned */
-	bool		varies;			/* holds a composite type, whose attributes may change under us */
+	bool		holds_composite;			/* holds a composite type, whose attributes may change under us */
 	FmgrInfo	populate;		/* jsonb_populate_record of a row of this column alone */
 	TupleDesc	desc;			/* that row's descriptor */
 	Datum		empty_row;		/* that row, with a NULL */

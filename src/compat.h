@@ -8,6 +8,7 @@
 #include "access/genam.h"
 #include "access/tableam.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_namespace.h"
 #include "commands/defrem.h"
 #include "commands/trigger.h"
@@ -149,6 +150,18 @@ HasVirtualGenerated(TupleDesc desc)
 	return desc->constr && desc->constr->has_generated_virtual;
 #else
 	(void) desc;
+	return false;
+#endif
+}
+
+/* Does the foreign key end with a period of time? */
+static inline bool
+HasPeriod(const FormData_pg_constraint *constraint)
+{
+#if PG_VERSION_NUM >= 180000
+	return constraint->conperiod;
+#else
+	(void) constraint;
 	return false;
 #endif
 }

@@ -173,7 +173,7 @@ KeyNames(const Target *target)
 {
 	List	   *names = NIL;
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 		names = lappend(names, unconstify(char *, target->keys[i].column->name));
 	return names;
 }

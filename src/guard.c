@@ -42,13 +42,13 @@
 /* -- the check ---------------------------------------------------------------- */
 
 /* A table that is guarded as a whole: that of the row, or one that it is a partition of. */
-typedef struct Guarded
+typedef struct GuardedTable
 {
 	Relation	rel;
 	Target	   *target;
 	Oid			root;			/* whose key locks count */
 	Row			row;			/* the key, in this table's columns */
-} Guarded;
+} GuardedTable;
 
 /* The stored row that is in the slot, whose attributes are all there. */
 static Row
@@ -71,7 +71,7 @@ TranslateKey(const Target *target, TupleTableSlot *slot, const Target *whole)
 {
 	Row		   *row = MakeRow(whole);
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		int			from = target->keys[i].column->attnum - 1;
 		int			to = whole->keys[i].column->attnum - 1;
@@ -87,11 +87,11 @@ TranslateKey(const Target *target, TupleTableSlot *slot, const Target *whole)
  * locked it, but perhaps for no longer than a cursor: who excludes all writers must meet us as long
  * as the row may be there.
  */
-static Guarded
+static GuardedTable
 OwnTable(Relation rel, Target *target, TupleTableSlot *slot)
 {
 	LockTableUntilEnd(RelationGetRelid(rel), RowExclusiveLock);
-	return (Guarded) {
+	return (GuardedTable) {
 		.rel = rel,
 		.target = target,
 		.root = RelationGetRelid(rel),
@@ -103,10 +103,10 @@ OwnTable(Relation rel, Target *target, TupleTableSlot *slot)
  * The same for a partition's row, which may have been written straight into the partition: then
  * nothing holds the tables above it yet. Whoever excludes all writers does so at the root.
  */
-static Guarded
+static GuardedTable
 PartitionedTable(Relation rel, Target *target, TupleTableSlot *slot)
 {
-	Guarded		guarded;
+	GuardedTable		guarded;
 
 	guarded.root = LockTargetTable(RelationGetRelid(rel), false);
 	guarded.rel = table_open(target->guarded, NoLock);
@@ -172,7 +172,7 @@ DescribeKey(const Target *target, const Row *row)
 	if (check_enable_rls(target->relid, InvalidOid, true) == RLS_ENABLED)
 		return NULL;
 	initStringInfo(&values);
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		AttrNumber	attnum = target->keys[i].column->attnum;
 		Oid			output;
@@ -190,7 +190,7 @@ DescribeKey(const Target *target, const Row *row)
 }
 
 static void
-ReportDuplicate(const Guarded *guarded, Relation rel, const Trigger *trigger)
+ReportTakenKey(const GuardedTable *guarded, Relation rel, const Trigger *trigger)
 {
 	char	   *key = DescribeKey(guarded->target, &guarded->row);
 
@@ -203,7 +203,7 @@ ReportDuplicate(const Guarded *guarded, Relation rel, const Trigger *trigger)
 
 /* Finds another row with the key, with a snapshot that is newer than the lock. */
 static bool
-FindOther(const Guarded *guarded, Store *store, const TriggerData *event, const Target *target,
+FindOther(const GuardedTable *guarded, Store *store, const TriggerData *event, const Target *target,
 		  TupleTableSlot *written, TupleTableSlot *other)
 {
 	Relation	rel = event->tg_relation;
@@ -235,7 +235,7 @@ FindOther(const Guarded *guarded, Store *store, const TriggerData *event, const 
  * had it before: who deletes a row to write it anew comes to want it, too.
  */
 static void
-Check(const Guarded *guarded, Store *store, const TriggerData *event, const Target *target,
+RequireFreeKey(const GuardedTable *guarded, Store *store, const TriggerData *event, const Target *target,
 	  TupleTableSlot *written)
 {
 	uint32		hash = HashKeyForLock(guarded->target, &guarded->row);
@@ -253,7 +253,7 @@ Check(const Guarded *guarded, Store *store, const TriggerData *event, const Targ
 		if (!TransactionIdIsValid(writer) && IsTriggersRow(written, other))
 			RejectTriggersRow(guarded->target->name, event->tg_relation);
 		if (!TransactionIdIsValid(writer))
-			ReportDuplicate(guarded, event->tg_relation, event->tg_trigger);
+			ReportTakenKey(guarded, event->tg_relation, event->tg_trigger);
 		if (locked)
 			UnlockGuardedKey(guarded->root, hash);
 		XactLockTableWait(writer, guarded->rel, &other->tts_tid, XLTW_RecheckExclusionConstr);
@@ -266,7 +266,7 @@ Check(const Guarded *guarded, Store *store, const TriggerData *event, const Targ
 static bool
 HasNullKey(const Target *target, const Row *row)
 {
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		if (row->isnull[target->keys[i].column->attnum - 1])
 			return true;
@@ -281,7 +281,7 @@ HasNullKey(const Target *target, const Row *row)
  * all rows; one that is being dropped concurrently has those of all writers for whom it was valid.)
  */
 static bool
-IsEnforcedByIndex(const Guarded *guarded)
+IsEnforcedByIndex(const GuardedTable *guarded)
 {
 	const Target *target = guarded->target;
 
@@ -301,7 +301,7 @@ Guard(const TriggerData *event)
 	Relation	rel = event->tg_relation;
 	bool		is_partition = rel->rd_rel->relispartition;
 	Target	   *target = AcquireTarget(rel);
-	Guarded		guarded;
+	GuardedTable		guarded;
 	Store	   *store;
 
 	slot_getallattrs(written);
@@ -319,7 +319,7 @@ Guard(const TriggerData *event)
 		/* So that the row can be seen, and what the statement has done besides. */
 		CommandCounterIncrement();
 		store = BorrowStore(guarded.target, guarded.rel);
-		Check(&guarded, store, event, target, written);
+		RequireFreeKey(&guarded, store, event, target, written);
 		ReturnStore(store);
 	}
 	if (is_partition)

@@ -28,7 +28,8 @@ ColumnValue(const Target *target, const Column *column)
 							attribute->attcollation, 0);
 }
 
-static Expr *
+/* Returns the value of a statement's parameter. */
+Expr *
 ParameterValue(int number, Oid type, Oid collation)
 {
 	Param	   *param = makeNode(Param);
@@ -92,7 +93,7 @@ MatchColumns(const Target *target, const Bitmapset *null_columns, int *parameter
 {
 	List	   *matches = NIL;
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		const KeyColumn *key = &target->keys[i];
 

@@ -7,6 +7,7 @@
 
 #include "target.h"
 
+extern Expr *ParameterValue(int number, Oid type, Oid collation);
 extern Expr *KeyCondition(const Target *target, const Bitmapset *null_columns, int parameter);
 extern Expr *KeyAndHashCondition(const Target *target, const Bitmapset *null_columns, int parameter);
 

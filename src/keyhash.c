@@ -44,7 +44,7 @@ HashKey(const Target *target, const Row *row)
 {
 	uint64		hash = 0;
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		KeyColumn  *key = &target->keys[i];
 		int			index = key->column->attnum - 1;
@@ -54,13 +54,11 @@ HashKey(const Target *target, const Row *row)
 	return hash;
 }
 
-/* The same in the 32 bits that a lock tag has room for. */
+/* The lower half of it, for which a lock tag has room. Users know it so from product_upsert_locks. */
 uint32
 HashKeyForLock(const Target *target, const Row *row)
 {
-	uint64		hash = HashKey(target, row);
-
-	return (uint32) (hash ^ (hash >> 32));
+	return (uint32) HashKey(target, row);
 }
 
 /* A domain is hashed as what it is a domain over. */

@@ -26,7 +26,7 @@ KeyColumnOfIndex(const Target *target, Relation index, int position)
 {
 	AttrNumber	attnum = index->rd_index->indkey.values[position];
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		if (target->keys[i].column->attnum == attnum)
 			return &target->keys[i];
@@ -119,10 +119,10 @@ HashFunctionOfIndex(const Target *target, Relation index)
 		index->rd_opfamily[0] != INTEGER_BTREE_FAM_OID)
 		return InvalidOid;
 	call = linitial(IndexExpressions(index));
-	if (!IsA(call, FuncExpr) || list_length(call->args) != target->nkeys ||
+	if (!IsA(call, FuncExpr) || list_length(call->args) != target->nkey_columns ||
 		!HasSymbol(call->funcid, HASH_SYMBOL))
 		return InvalidOid;
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		Var		   *argument = list_nth(call->args, i);
 
@@ -262,10 +262,10 @@ BuildIndexes(Target *target, Relation rel)
 			target->key_index = BuildHashIndex(index, hash_function);
 			narrowest = 0;
 		}
-		if (ServesLookup(target, index) && !target->looks_up_by_hash)
+		if (ServesLookup(target, index) && !target->is_lookup_by_hash)
 		{
 			target->lookup_index = RelationGetRelid(index);
-			target->looks_up_by_hash = index->rd_rel->relam == HASH_AM_OID;
+			target->is_lookup_by_hash = index->rd_rel->relam == HASH_AM_OID;
 		}
 		if (FindsKey(target, index) && index->rd_index->indnkeyatts < narrowest)
 		{

@@ -7,13 +7,8 @@
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
-#include "keyhash.h"
 #include "keyinfo.h"
-#include "keylock.h"
-#include "row.h"
-#include "statement.h"
 #include "table.h"
 #include "targetcache.h"
 
@@ -23,12 +18,12 @@ KeyColumns(Oid relid)
 {
 	Relation	rel = OpenToLook(relid);
 	Target	   *target = AcquireTarget(rel);
-	Datum	   *names = palloc(target->nkeys * sizeof(Datum));
+	Datum	   *names = palloc(target->nkey_columns * sizeof(Datum));
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 		names[i] = DirectFunctionCall1(namein, CStringGetDatum(target->keys[i].column->name));
 	table_close(rel, NoLock);
-	return construct_array(names, target->nkeys, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR);
+	return construct_array(names, target->nkey_columns, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR);
 }
 
 /*
@@ -43,78 +38,7 @@ LookupIndex(Oid relid)
 	Target	   *target = AcquireTarget(rel);
 
 	table_close(rel, NoLock);
-	if (target->key_index || target->looks_up_by_hash)
+	if (target->key_index || target->is_lookup_by_hash)
 		return target->lookup_index;
 	return InvalidOid;
-}
-
-/* The texts of a key's values, NULL for a null: 22023 if there are not as many as columns. */
-static char **
-KeyTexts(const Target *target, ArrayType *key)
-{
-	Datum	   *values;
-	bool	   *isnull;
-	int			nvalues;
-	char	  **texts;
-
-	deconstruct_array(key, TEXTOID, -1, false, TYPALIGN_INT, &values, &isnull, &nvalues);
-	if (nvalues != target->nkeys)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the key of table \"%s\" has %d columns, not %d",
-						target->name, target->nkeys, nvalues)));
-	texts = palloc0(nvalues * sizeof(char *));
-	for (int i = 0; i < nvalues; i++)
-	{
-		if (!isnull[i])
-			texts[i] = TextDatumGetCString(values[i]);
-	}
-	return texts;
-}
-
-/* Makes a row that has the key. A domain's values are taken as those of its base type. */
-static Row *
-RowFromTexts(const Target *target, char *const *key)
-{
-	Row		   *row = MakeRow(target);
-
-	for (int i = 0; i < target->nkeys; i++)
-	{
-		AttrNumber	attnum = target->keys[i].column->attnum;
-		Oid			input;
-		Oid			parameter;
-
-		row->isnull[attnum - 1] = key[i] == NULL;
-		if (key[i] == NULL)
-			continue;
-		getTypeInputInfo(getBaseType(target->keys[i].column->type), &input, &parameter);
-		row->values[attnum - 1] = OidInputFunctionCall(input, key[i], parameter, -1);
-	}
-	return row;
-}
-
-/* The condition on a row "t" that it has the key. */
-char *
-SameKeyCondition(Oid relid, ArrayType *key)
-{
-	Relation	rel = OpenToLook(relid);
-	Target	   *target = AcquireTarget(rel);
-	char	  **texts;
-
-	table_close(rel, NoLock);
-	texts = KeyTexts(target, key);
-	return WriteSameKey(target, "t", texts, HashKey(target, RowFromTexts(target, texts)));
-}
-
-/* Takes the lock under which rows with the key are upserted. */
-void
-LockStoredKey(Oid relid, ArrayType *key)
-{
-	Oid			root;
-	Relation	rel = OpenTable(relid, false, "product_upsert_merge()", &root);
-	Target	   *target = AcquireTarget(rel);
-	uint32		hash = HashKeyForLock(target, RowFromTexts(target, KeyTexts(target, key)));
-
-	LockKeys(root, &hash, 1);
-	table_close(rel, NoLock);
 }

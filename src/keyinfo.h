@@ -11,7 +11,5 @@
 
 extern ArrayType *KeyColumns(Oid relid);
 extern Oid	LookupIndex(Oid relid);
-extern char *SameKeyCondition(Oid relid, ArrayType *key);
-extern void LockStoredKey(Oid relid, ArrayType *key);
 
 #endif							/* PRODUCT_UPSERT_KEYINFO_H */

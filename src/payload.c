@@ -15,7 +15,7 @@
 int			unknown_fields = UNKNOWN_FIELDS_ERROR;
 
 static void
-Reject(const char *what)
+RejectArgument(const char *what)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -56,7 +56,7 @@ ReadElements(Payload *payload, Jsonb *argument, Position *position)
 		if (token != WJB_ELEM)
 			continue;
 		if (element.type != jbvBinary || !JsonContainerIsObject(element.val.binary.data))
-			Reject("payload element is not an object");
+			RejectArgument("payload element is not an object");
 		payload->objects[position->element++] = element;
 	}
 	position->element = -1;
@@ -68,7 +68,7 @@ ReadPayload(Payload *payload, Jsonb *argument, Position *position)
 {
 	payload->is_array = JB_ROOT_IS_ARRAY(argument) && !JB_ROOT_IS_SCALAR(argument);
 	if (!payload->is_array && !JB_ROOT_IS_OBJECT(argument))
-		Reject("payload must be an object or an array of objects");
+		RejectArgument("payload must be an object or an array of objects");
 
 	payload->nrows = payload->is_array ? JB_ROOT_COUNT(argument) : 1;
 	payload->objects = palloc(payload->nrows * sizeof(JsonbValue));
@@ -119,9 +119,9 @@ ReadIfMatch(const Payload *payload, Jsonb *argument, const Target *target, Posit
 	if (argument == NULL)
 		return NULL;
 	if (payload->is_array)
-		Reject("if_match needs a payload that is a single object");
+		RejectArgument("if_match needs a payload that is a single object");
 	if (!JB_ROOT_IS_OBJECT(argument))
-		Reject("if_match must be an object");
+		RejectArgument("if_match must be an object");
 	object = BinaryValue(argument);
 	position->in_if_match = true;
 	row = MakeRow(target);

@@ -35,25 +35,47 @@ WriteName(JsonbWriter *writer, JsonbNode *node, const Column *column)
 }
 
 static void
-WriteColumn(JsonbWriter *writer, JsonbNode *node, Column *column, const TupleTableSlot *slot)
+WriteColumn(JsonbWriter *writer, JsonbNode *node, Column *column, const Datum *values,
+			const bool *isnull)
 {
 	int			index = column->attnum - 1;
 	JsonbValue	value;
 
-	FieldFromValue(column, slot->tts_values[index], slot->tts_isnull[index], &value);
+	FieldFromValue(column, values[index], isnull[index], &value);
 	WriteValue(writer, node, &value);
 }
 
-static void
-WriteProduct(JsonbWriter *writer, JsonbNode *parent, Target *target, const TupleTableSlot *product)
+/* {row}, as an element of parent, or the root if that is NULL */
+void
+WriteRow(JsonbWriter *writer, JsonbNode *parent, Target *target, const Datum *values,
+		 const bool *isnull)
 {
 	JsonbNode	object = BeginObject(writer, target->ncolumns);
 
 	for (int i = 0; i < target->ncolumns; i++)
 		WriteName(writer, &object, &target->columns[i]);
 	for (int i = 0; i < target->ncolumns; i++)
-		WriteColumn(writer, &object, &target->columns[i], product);
+		WriteColumn(writer, &object, &target->columns[i], values, isnull);
 	EndNode(writer, &object, parent);
+}
+
+/* The same of the key's columns alone, as the root. */
+void
+WriteKey(JsonbWriter *writer, Target *target, const Datum *values, const bool *isnull)
+{
+	JsonbNode	object = BeginObject(writer, bms_num_members(target->key_columns));
+
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		if (bms_is_member(target->columns[i].attnum, target->key_columns))
+			WriteName(writer, &object, &target->columns[i]);
+	}
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		if (bms_is_member(target->columns[i].attnum, target->key_columns))
+			WriteColumn(writer, &object, &target->columns[i], values, isnull);
+	}
+	EndNode(writer, &object, NULL);
 }
 
 static bool
@@ -81,7 +103,8 @@ WritePrevious(JsonbWriter *writer, JsonbNode *parent, Target *target, const Outc
 	for (int i = 0; i < nchanged; i++)
 		WriteName(writer, &object, changed[i]);
 	for (int i = 0; i < nchanged; i++)
-		WriteColumn(writer, &object, changed[i], outcome->previous);
+		WriteColumn(writer, &object, changed[i], outcome->previous->tts_values,
+					outcome->previous->tts_isnull);
 	EndNode(writer, &object, parent);
 }
 
@@ -102,7 +125,7 @@ WriteOutcome(JsonbWriter *writer, JsonbNode *parent, Target *target, const Outco
 
 	WriteLiteral(writer, &object, action_names[outcome->action]);
 	if (outcome->product)
-		WriteProduct(writer, &object, target, outcome->product);
+		WriteRow(writer, &object, target, outcome->product->tts_values, outcome->product->tts_isnull);
 	else
 		WriteValue(writer, &object, &null);
 	if (outcome->previous)

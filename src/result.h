@@ -10,6 +10,9 @@
 
 extern bool http_status;		/* setting product_upsert.http_status */
 
+extern void WriteRow(JsonbWriter *writer, JsonbNode *parent, Target *target, const Datum *values,
+					 const bool *isnull);
+extern void WriteKey(JsonbWriter *writer, Target *target, const Datum *values, const bool *isnull);
 extern void WriteOutcome(JsonbWriter *writer, JsonbNode *parent, Target *target,
 						 const Outcome *outcome);
 extern void SetHttpStatus(bool created);

@@ -191,7 +191,7 @@ GenerateKey(Target *target, Row *row)
 	ExecStoreVirtualTuple(slot);
 	context->ecxt_scantuple = slot;
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		KeyColumn  *key = &target->keys[i];
 		Form_pg_attribute attribute = TupleDescAttr(target->desc, key->column->attnum - 1);
@@ -240,7 +240,7 @@ PackValue(PackedRow *packed, const Row *row, AttrNumber attnum)
 PackedRow *
 PackRow(const Target *target, const Row *row, const PackedRow *previous)
 {
-	int			max_values = bms_num_members(row->given) + target->nkeys;
+	int			max_values = bms_num_members(row->given) + target->nkey_columns;
 	PackedRow  *packed = palloc(offsetof(PackedRow, values) +
 								max_values * (sizeof(Datum) + sizeof(bool)));
 	int			attnum = -1;
@@ -255,7 +255,7 @@ PackRow(const Target *target, const Row *row, const PackedRow *previous)
 	packed->isnull = (bool *) &packed->values[max_values];
 	while ((attnum = bms_next_member(packed->given, attnum)) >= 0)
 		PackValue(packed, row, attnum);
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		if (target->keys[i].generation.source)
 			PackValue(packed, row, target->keys[i].column->attnum);
@@ -281,7 +281,7 @@ UnpackRow(Row *row, const Target *target, const PackedRow *packed)
 	row->given = packed->given;
 	while ((attnum = bms_next_member(packed->given, attnum)) >= 0)
 		UnpackValue(row, packed, position++, attnum);
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		if (target->keys[i].generation.source)
 			UnpackValue(row, packed, position++, target->keys[i].column->attnum);
@@ -292,7 +292,7 @@ UnpackRow(Row *row, const Target *target, const PackedRow *packed)
 bool
 SameKey(const Target *target, const Row *row, const Datum *values, const bool *isnull)
 {
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		KeyColumn  *key = &target->keys[i];
 		int			index = key->column->attnum - 1;

@@ -4,18 +4,14 @@
  *		their text, and their prepared plans.
  *
  * A statement is prepared once per shape and kept with the target, whose context
- * frees it. Names in it are schema-qualified and quoted, operators and collations
- * are given by schema too, values are parameters: search_path has no say.
+ * frees it. Names in it are schema-qualified and quoted, values are parameters, and
+ * what is asked of the key is an expression: search_path has no say.
  */
 #include "postgres.h"
 
-#include "catalog/pg_collation.h"
-#include "catalog/pg_operator.h"
-#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
 #include "checkedsql.h"
 #include "keycondition.h"
@@ -202,116 +198,6 @@ ColumnName(const Target *target, AttrNumber attnum)
 	return quote_identifier(NameStr(TupleDescAttr(target->desc, attnum - 1)->attname));
 }
 
-static char *
-QualifiedCollation(Oid collation)
-{
-	HeapTuple	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
-	Form_pg_collation form;
-	char	   *name;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for collation %u", collation);
-	form = (Form_pg_collation) GETSTRUCT(tuple);
-	name = quote_qualified_identifier(get_namespace_name(form->collnamespace),
-									  NameStr(form->collname));
-	ReleaseSysCache(tuple);
-	return name;
-}
-
-/* As a cast, "character" and "bit" would cut values to one character, unlike these names for them. */
-static char *
-TypeOfAnyLength(Oid type)
-{
-	return format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
-}
-
-/*
- * Appends "column = value" by the key's own equality: the operator by its schema, both
- * sides cast to what it takes (a domain's base type, where it takes any type), the
- * column's collation stated, as a parameter of a domain type may imply another.
- */
-static void
-AppendKeyMatch(StringInfo sql, const char *alias, const KeyColumn *key, const char *value)
-{
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(key->eq_operator));
-	Form_pg_operator operator;
-	Oid			type = key->column->type;
-	Oid			input;
-	const char *cast = "";
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", key->eq_operator);
-	operator = (Form_pg_operator) GETSTRUCT(tuple);
-	input = operator->oprleft;
-	if (IsPolymorphicType(input) || input == RECORDOID)
-		input = getBaseType(type);
-	if (input != type)
-		cast = psprintf("::%s", TypeOfAnyLength(input));
-
-	appendStringInfo(sql, "%s.%s%s OPERATOR(%s.%s) %s%s",
-					 alias, quote_identifier(key->column->name), cast,
-					 quote_identifier(get_namespace_name(operator->oprnamespace)),
-					 NameStr(operator->oprname), value, cast);
-	if (OidIsValid(key->collation))
-		appendStringInfo(sql, " COLLATE %s", QualifiedCollation(key->collation));
-	ReleaseSysCache(tuple);
-}
-
-/* IS NULL would hold for a composite value of NULLs too. */
-static void
-AppendKeyNull(StringInfo sql, const char *alias, const KeyColumn *key)
-{
-	appendStringInfo(sql, "%s.%s IS NOT DISTINCT FROM NULL", alias,
-					 quote_identifier(key->column->name));
-}
-
-/* If there is an index on the hash of the key: AND product_upsert_hash(r.brand, ...) = hash */
-static void
-AppendHashMatch(StringInfo sql, const Target *target, const char *alias, const char *hash)
-{
-	Oid			function;
-
-	if (!IsKeyIndexOnHash(target))
-		return;
-	function = target->key_index->hash_function;
-	appendStringInfo(sql, " AND %s(",
-					 quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
-												get_func_name(function)));
-	for (int i = 0; i < target->nkeys; i++)
-		appendStringInfo(sql, "%s%s.%s", i > 0 ? ", " : "", alias,
-						 quote_identifier(target->keys[i].column->name));
-	appendStringInfo(sql, ") OPERATOR(pg_catalog.=) %s", hash);
-}
-
-/*
- * Returns the condition that a row called alias has the key whose values are given as texts,
- * NULL for a null: r.brand = 'Acme'::text AND ... A domain's values are those of its base type:
- * a constraint that is NOT VALID would refuse what is stored. The hash is that of the key.
- */
-char *
-WriteSameKey(const Target *target, const char *alias, char *const *key, uint64 hash)
-{
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	for (int i = 0; i < target->nkeys; i++)
-	{
-		const KeyColumn *column = &target->keys[i];
-
-		if (i > 0)
-			appendStringInfoString(&sql, " AND ");
-		if (key[i] == NULL)
-			AppendKeyNull(&sql, alias, column);
-		else
-			AppendKeyMatch(&sql, alias, column,
-						   psprintf("%s::%s", quote_literal_cstr(key[i]),
-									TypeOfAnyLength(getBaseType(column->column->type))));
-	}
-	AppendHashMatch(&sql, target, alias,
-					psprintf("'" INT64_FORMAT "'::pg_catalog.int8", (int64) hash));
-	return sql.data;
-}
-
 /* SELECT r.tableoid, r.ctid, r FROM table r */
 static void
 WriteFind(StringInfo sql, const StatementCache *cache)
@@ -395,18 +281,18 @@ WriteStatement(const StatementCache *cache, StatementKind kind, const Bitmapset 
 	initStringInfo(&sql);
 	switch (kind)
 	{
-		case FIND:
+		case STATEMENT_FIND:
 			WriteFind(&sql, cache);
 			break;
-		case SEE:
-		case SEE_TO_UPDATE:
-			WriteSee(&sql, cache, kind == SEE_TO_UPDATE);
+		case STATEMENT_SEE:
+		case STATEMENT_SEE_TO_UPDATE:
+			WriteSee(&sql, cache, kind == STATEMENT_SEE_TO_UPDATE);
 			break;
-		case INSERT:
-		case INSERT_OR_YIELD:
-			WriteInsert(&sql, cache, columns, kind == INSERT_OR_YIELD);
+		case STATEMENT_INSERT:
+		case STATEMENT_INSERT_OR_YIELD:
+			WriteInsert(&sql, cache, columns, kind == STATEMENT_INSERT_OR_YIELD);
 			break;
-		case UPDATE:
+		case STATEMENT_UPDATE:
 			WriteUpdate(&sql, cache, columns, nparameters);
 			break;
 	}
@@ -424,14 +310,14 @@ StatementCondition(const Target *target, StatementKind kind, const Bitmapset *co
 
 	switch (kind)
 	{
-		case FIND:
+		case STATEMENT_FIND:
 			return KeyAndHashCondition(target, null_columns, 1);
-		case SEE:
-		case SEE_TO_UPDATE:
-		case UPDATE:
+		case STATEMENT_SEE:
+		case STATEMENT_SEE_TO_UPDATE:
+		case STATEMENT_UPDATE:
 			return target->partitioned ? KeyCondition(target, null_columns, 3) : NULL;
-		case INSERT:
-		case INSERT_OR_YIELD:
+		case STATEMENT_INSERT:
+		case STATEMENT_INSERT_OR_YIELD:
 			break;
 	}
 	return NULL;

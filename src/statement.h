@@ -12,12 +12,12 @@
 
 typedef enum StatementKind
 {
-	FIND,						/* columns: those of the key that are NULL */
-	SEE,						/* can the caller see the row at a place? columns: as for FIND */
-	SEE_TO_UPDATE,				/* could the caller update it? columns: as for FIND */
-	INSERT,						/* columns: those given */
-	INSERT_OR_YIELD,			/* the same, unless a unique index has the key */
-	UPDATE,						/* columns: those to set, and as for FIND: none is both */
+	STATEMENT_FIND,				/* columns: those of the key that are NULL */
+	STATEMENT_SEE,				/* can the caller see the row at a place? columns: the same */
+	STATEMENT_SEE_TO_UPDATE,	/* could the caller update it? columns: the same */
+	STATEMENT_INSERT,			/* columns: those given */
+	STATEMENT_INSERT_OR_YIELD,	/* the same, unless a unique index has the key */
+	STATEMENT_UPDATE,			/* columns: those to set, and those of the key that are NULL; none is both */
 } StatementKind;
 
 typedef struct Statement
@@ -30,7 +30,6 @@ typedef struct Statement
 	MemoryContext context;		/* holds all of it but the plan */
 } Statement;
 
-extern char *WriteSameKey(const Target *target, const char *alias, char *const *key, uint64 hash);
 extern void OpenStatements(Target *target, Relation rel);
 extern Statement *GetStatement(Target *target, StatementKind kind, const Bitmapset *columns,
 							   int nparameters, Oid *parameter_types);

@@ -471,7 +471,7 @@ StoreNewRow(HeapStore *heap, const Row *row, TupleTableSlot *slot)
 	memset(slot->tts_isnull, true, target->desc->natts * sizeof(bool));
 	for (int i = 0; i < target->ncolumns; i++)
 	{
-		Column	   *column = target->in_order[i];
+		Column	   *column = target->columns_by_attnum[i];
 		int			index = column->attnum - 1;
 
 		if (bms_is_member(column->attnum, row->given))

@@ -82,7 +82,7 @@ AddKeyParameters(Parameters *parameters, const Target *target, const Datum *valu
 {
 	Bitmapset  *null_columns = NULL;
 
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		AttrNumber	attnum = target->keys[i].column->attnum;
 
@@ -105,7 +105,7 @@ PreferIndex(const Statement *statement, const Target *target)
 	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(statement->plan));
 	int			level;
 
-	if (statement->kind != FIND || !OidIsValid(target->lookup_index) ||
+	if (statement->kind != STATEMENT_FIND || !OidIsValid(target->lookup_index) ||
 		(!target->partitioned && source->is_valid && source->gplan && source->gplan->is_valid))
 		return 0;
 	level = NewGUCNestLevel();
@@ -123,7 +123,7 @@ PreferIndex(const Statement *statement, const Target *target)
  * memory context.
  */
 static uint64
-Execute(Store *store, StatementKind kind, const Bitmapset *columns, const Parameters *parameters,
+ExecuteStatement(Store *store, StatementKind kind, const Bitmapset *columns, const Parameters *parameters,
 		Snapshot snapshot, int max_rows)
 {
 	MemoryContext caller = CurrentMemoryContext;
@@ -152,7 +152,7 @@ ExecuteAsOwner(Store *store, StatementKind kind, const Bitmapset *columns,
 	GetUserIdAndSecContext(&role, &security);
 	SetUserIdAndSecContext(store->target->owner,
 						   security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	processed = Execute(store, kind, columns, parameters, snapshot, max_rows);
+	processed = ExecuteStatement(store, kind, columns, parameters, snapshot, max_rows);
 	SetUserIdAndSecContext(role, security);
 	return processed;
 }
@@ -202,7 +202,7 @@ ReadStoredRow(const Store *store, TupleTableSlot *stored)
 static Parameters
 PlaceParameters(const Target *target, const TupleTableSlot *found, Bitmapset **null_columns)
 {
-	Parameters	parameters = MakeParameters(2 + target->nkeys + target->ncolumns);
+	Parameters	parameters = MakeParameters(2 + target->nkey_columns + target->ncolumns);
 
 	AddParameter(&parameters, TIDOID, PointerGetDatum(&found->tts_tid), false);
 	AddParameter(&parameters, OIDOID, ObjectIdGetDatum(found->tts_tableOid), false);
@@ -218,7 +218,7 @@ CallerSees(Store *store, StatementKind kind, const TupleTableSlot *found, Snapsh
 {
 	Bitmapset  *null_columns;
 	Parameters	parameters = PlaceParameters(store->target, found, &null_columns);
-	bool		sees = Execute(store, kind, null_columns, &parameters, snapshot, 1) > 0;
+	bool		sees = ExecuteStatement(store, kind, null_columns, &parameters, snapshot, 1) > 0;
 
 	SPI_freetuptable(SPI_tuptable);
 	return sees;
@@ -258,13 +258,13 @@ SpiFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 {
 	SpiStore   *spi = (SpiStore *) store;
 	Target	   *target = store->target;
-	Parameters	parameters = MakeParameters(target->nkeys + 1);
+	Parameters	parameters = MakeParameters(target->nkey_columns + 1);
 	Bitmapset  *null_columns = AddKeyParameters(&parameters, target, row->values, row->isnull);
 	int			nfound;
 
 	if (IsKeyIndexOnHash(target))
 		AddParameter(&parameters, INT8OID, Int64GetDatum((int64) HashKey(target, row)), false);
-	nfound = ExecuteAsOwner(store, FIND, null_columns, &parameters, snapshot, 2);
+	nfound = ExecuteAsOwner(store, STATEMENT_FIND, null_columns, &parameters, snapshot, 2);
 	for (int i = 0; i < nfound; i++)
 		RejectForeignRow(TableOfRow(i));
 	if (nfound > 0)
@@ -273,7 +273,7 @@ SpiFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 		ReadRow(second, 1);
 	SPI_freetuptable(SPI_tuptable);
 
-	if (nfound == 1 && spi->checks_visibility && !CallerSees(store, SEE, found, snapshot))
+	if (nfound == 1 && spi->checks_visibility && !CallerSees(store, STATEMENT_SEE, found, snapshot))
 		ReportHidden(store, "see");
 	return nfound;
 }
@@ -292,7 +292,7 @@ SpiInsert(Store *store, const Row *row, bool yield_to_unique_index, TupleTableSl
 	while ((attnum = bms_next_member(row->given, attnum)) >= 0)
 		AddColumnParameter(&parameters, target, attnum, row->values, row->isnull);
 
-	inserted = Execute(store, or_yield ? INSERT_OR_YIELD : INSERT, row->given,
+	inserted = ExecuteStatement(store, or_yield ? STATEMENT_INSERT_OR_YIELD : STATEMENT_INSERT, row->given,
 					   &parameters, InvalidSnapshot, 0) > 0;
 	if (inserted)
 		ReadStoredRow(store, stored);
@@ -318,7 +318,7 @@ SpiUpdate(Store *store, const Row *row, const Bitmapset *columns, TupleTableSlot
 
 	while ((attnum = bms_next_member(columns, attnum)) >= 0)
 		AddColumnParameter(&parameters, target, attnum, row->values, row->isnull);
-	updated = Execute(store, UPDATE, bms_union(columns, null_columns), &parameters,
+	updated = ExecuteStatement(store, STATEMENT_UPDATE, bms_union(columns, null_columns), &parameters,
 					  InvalidSnapshot, 0) > 0;
 	if (updated)
 		ReadStoredRow(store, stored);
@@ -326,7 +326,7 @@ SpiUpdate(Store *store, const Row *row, const Bitmapset *columns, TupleTableSlot
 
 	/* The row is ours, so only a policy or a trigger can have kept it from being updated. */
 	if (!updated && spi->checks_visibility &&
-		!CallerSees(store, SEE_TO_UPDATE, found, InvalidSnapshot))
+		!CallerSees(store, STATEMENT_SEE_TO_UPDATE, found, InvalidSnapshot))
 		ReportHidden(store, "update");
 	return updated ? UPDATE_DONE : UPDATE_SKIPPED;
 }

@@ -61,7 +61,7 @@ CheckSchema(Oid relid)
 static void
 CheckMayChooseTable(void)
 {
-	static const char *const name = "product_upsert.table";
+	static const char *const name = "product_upsert.default_table";
 	static const struct config_generic *setting = NULL;
 
 	if (!InLocalUserIdChange() && !InSecurityRestrictedOperation())
@@ -76,7 +76,7 @@ CheckMayChooseTable(void)
 			 errmsg("setting \"%s\" is not that of role \"%s\"", name,
 					GetUserNameFromId(GetUserId(), false)),
 			 errdetail("Code that runs as its owner does not write to a table that its caller has chosen."),
-			 errhint("Name the table in the call, or ALTER FUNCTION ... SET product_upsert.\"table\".")));
+			 errhint("Name the table in the call, or ALTER FUNCTION ... SET product_upsert.default_table.")));
 }
 
 /*
@@ -95,12 +95,29 @@ CheckMayLock(Oid relid)
 		DenyTable(relid);
 }
 
+/* The same before a lock that keeps nobody from writing. */
+void
+CheckMayRead(Oid relid)
+{
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
+		DenyTable(relid);
+}
+
 /* May the caller keep all other writers off the table? LOCK TABLE asks for the same. */
 bool
 MayLockWholeTable(Oid relid)
 {
 	return pg_class_aclcheck(relid, GetUserId(),
 							 ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE) == ACLCHECK_OK;
+}
+
+/* Raises 42501 unless the caller may. */
+void
+CheckMayLockWholeTable(Oid relid)
+{
+	if (!MayLockWholeTable(relid))
+		DenyTable(relid);
 }
 
 /* Temporary tables can be written to in a read-only transaction, as by any other command. */
@@ -134,7 +151,20 @@ LockTableUntilEnd(Oid relid, LOCKMODE mode)
 	CurrentResourceOwner = caller;
 }
 
-/* The same, unless others have the table: then returns false. */
+/* The same for a table and all that are below it; returns their OIDs. */
+List *
+LockTreeUntilEnd(Oid relid, LOCKMODE mode)
+{
+	ResourceOwner caller = BecomeTransaction();
+	List	   *tables;
+
+	LockRelationOid(relid, mode);
+	tables = find_all_inheritors(relid, mode, NULL);
+	CurrentResourceOwner = caller;
+	return tables;
+}
+
+/* The same as LockTableUntilEnd(), unless others have the table: then returns false. */
 bool
 TryLockTableUntilEnd(Oid relid, LOCKMODE mode)
 {
@@ -167,7 +197,7 @@ RequireTable(Oid relid)
 				 errmsg("relation with OID %u does not exist", relid)));
 }
 
-/* Returns the table that product_upsert.table names by now, or raises 42P01. */
+/* Returns the table that product_upsert.default_table names by now, or raises 42P01. */
 static Oid
 FindDefaultTable(void)
 {
@@ -178,7 +208,7 @@ FindDefaultTable(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation \"%s\" does not exist", default_table),
-				 errhint("Name the table in the call, or SET product_upsert.\"table\".")));
+				 errhint("Name the table in the call, or SET product_upsert.default_table.")));
 	return relid;
 }
 

@@ -11,7 +11,7 @@
 #include "utils/rel.h"
 #include "utils/resowner.h"
 
-/* As a relation's OID: the table that product_upsert.table names. */
+/* As a relation's OID: the table that product_upsert.default_table names. */
 #define DEFAULT_TABLE	InvalidOid
 
 /*
@@ -21,14 +21,17 @@
  */
 #define WHOLE_TABLE_LOCK	ShareRowExclusiveLock
 
-/* Setting product_upsert.table: the target of product_upsert(jsonb), found through search_path. */
+/* Setting product_upsert.default_table: the target of product_upsert(jsonb), found through search_path. */
 extern char *default_table;
 
 extern void DenyTable(Oid relid);
 extern void RequireTable(Oid relid);
+extern void CheckMayRead(Oid relid);
 extern bool MayLockWholeTable(Oid relid);
+extern void CheckMayLockWholeTable(Oid relid);
 extern ResourceOwner BecomeTransaction(void);
 extern void LockTableUntilEnd(Oid relid, LOCKMODE mode);
+extern List *LockTreeUntilEnd(Oid relid, LOCKMODE mode);
 extern bool TryLockTableUntilEnd(Oid relid, LOCKMODE mode);
 extern Oid	LockTargetTable(Oid relid, bool whole_table);
 extern bool HoldsWholeTable(Oid root);

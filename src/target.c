@@ -87,7 +87,7 @@ KeyColumnList(const Target *target)
 	StringInfoData list;
 
 	initStringInfo(&list);
-	for (int i = 0; i < target->nkeys; i++)
+	for (int i = 0; i < target->nkey_columns; i++)
 		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "",
 						 quote_identifier(target->keys[i].column->name));
 	return list.data;
@@ -110,10 +110,10 @@ BuildColumns(Target *target, Relation rel)
 	}
 	qsort(target->columns, target->ncolumns, sizeof(Column), CompareColumns);
 
-	target->in_order = palloc(target->ncolumns * sizeof(Column *));
+	target->columns_by_attnum = palloc(target->ncolumns * sizeof(Column *));
 	for (int i = 0; i < target->ncolumns; i++)
-		target->in_order[i] = &target->columns[i];
-	qsort(target->in_order, target->ncolumns, sizeof(Column *), CompareAttnums);
+		target->columns_by_attnum[i] = &target->columns[i];
+	qsort(target->columns_by_attnum, target->ncolumns, sizeof(Column *), CompareAttnums);
 }
 
 /* A generated key column is computed from the columns that its expression reads. */
@@ -189,9 +189,9 @@ BuildKey(Target *target, Relation rel, const Trigger *guard)
 {
 	bool		declared = guard && guard->tgnargs > 0;
 
-	target->nkeys = declared ? guard->tgnargs : (int) lengthof(default_key);
-	target->keys = palloc0(target->nkeys * sizeof(KeyColumn));
-	for (int i = 0; i < target->nkeys; i++)
+	target->nkey_columns = declared ? guard->tgnargs : (int) lengthof(default_key);
+	target->keys = palloc0(target->nkey_columns * sizeof(KeyColumn));
+	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		KeyColumn  *key = &target->keys[i];
 

@@ -51,15 +51,15 @@ typedef struct Target
 
 	int			ncolumns;		/* dropped ones are left out */
 	Column	   *columns;		/* in the order in which jsonb keeps the keys of an object */
-	Column	  **in_order;		/* the same in the order of their attnum */
+	Column	  **columns_by_attnum;		/* the same in the order of their attnum */
 
-	int			nkeys;
+	int			nkey_columns;
 	KeyColumn  *keys;
 	Bitmapset  *key_columns;
 	Bitmapset  *key_fields;		/* what a payload must give: for generated ones, what they read */
 	Bitmapset  *read_only_columns;	/* generated, and GENERATED ALWAYS AS IDENTITY */
 	Oid			lookup_index;	/* one from which a search for the key can start, or InvalidOid */
-	bool		looks_up_by_hash;	/* that is a hash index */
+	bool		is_lookup_by_hash;	/* that is a hash index */
 	KeyIndex   *key_index;		/* NULL if there is none */
 	bool		yields;			/* an insert can yield to unique indexes on exactly the key */
 	List	   *arbiters;		/* those that ON CONFLICT takes */

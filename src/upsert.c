@@ -7,9 +7,9 @@
  * 1. Lock first, snapshot second: the callers of UpsertRow().
  * 2. The lock is of the transaction, on the table's root and the key: LockKeys().
  * 3. Keys are hashed and compared as typed values: HashKey(), the store's find.
- * 4. At REPEATABLE READ and SERIALIZABLE a stale snapshot is an error: Find().
- * 5. Writers that do not take the lock make us look again: UpsertRow(), Create(),
- *    Update().
+ * 4. At REPEATABLE READ and SERIALIZABLE a stale snapshot is an error: FindRow().
+ * 5. Writers that do not take the lock make us look again: UpsertRow(), CreateRow(),
+ *    UpdateFoundRow().
  * 6. A batch locks its keys in one order and writes in the order given: LockKeys(),
  *    UpsertPayload().
  * 7. The locks of a transaction are bounded: LockTargetTable(), LockKeys().
@@ -34,12 +34,12 @@
 /* -- find --------------------------------------------------------------------- */
 
 static void
-ReportDuplicate(const Store *store)
+ReportSeveralRows(const Store *store)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_CARDINALITY_VIOLATION),
 			 errmsg("more than one row of table \"%s\" has this key", store->target->name),
-			 errhint("Merge the duplicates, as product_upsert_merge() does."),
+			 errhint("Merge the duplicates, as product_upsert_merge_duplicates() does."),
 			 errtable(store->rel)));
 }
 
@@ -73,7 +73,7 @@ IsUpToDate(Upserter *upserter, const Row *row, int nfound)
  * the lock can change it after that.
  */
 static bool
-Find(Upserter *upserter, const Row *row)
+FindRow(Upserter *upserter, const Row *row)
 {
 	Store	   *store = upserter->store;
 	int			nfound = store->methods->find(store, row, GetActiveSnapshot(), upserter->found, NULL);
@@ -85,7 +85,7 @@ Find(Upserter *upserter, const Row *row)
 				 errdetail("The row with this key is not as the transaction's snapshot shows it."),
 				 errhint("The transaction might succeed if retried.")));
 	if (nfound > 1)
-		ReportDuplicate(store);
+		ReportSeveralRows(store);
 	return nfound > 0;
 }
 
@@ -301,7 +301,7 @@ SeeOwnWrites(void)
  * error for a look in vain.
  */
 static bool
-Create(Upserter *upserter, const Row *row, bool *in_doubt, ErrorData **refusal, Outcome *outcome)
+CreateRow(Upserter *upserter, const Row *row, bool *in_doubt, ErrorData **refusal, Outcome *outcome)
 {
 	Store	   *store = upserter->store;
 	bool		yield_to_unique_index = store->target->yields;
@@ -339,7 +339,7 @@ Create(Upserter *upserter, const Row *row, bool *in_doubt, ErrorData **refusal, 
 
 /* Updates the row that was found. Returns false if it is no longer what was found. */
 static bool
-Update(Upserter *upserter, const Row *row, Outcome *outcome)
+UpdateFoundRow(Upserter *upserter, const Row *row, Outcome *outcome)
 {
 	Store	   *store = upserter->store;
 	TupleTableSlot *found = upserter->found;
@@ -423,19 +423,19 @@ UpsertRow(Upserter *upserter, const Row *row, const Row *if_match, Outcome *outc
 
 		CHECK_FOR_INTERRUPTS();
 		*outcome = (Outcome) {0};
-		found = Find(upserter, row);
+		found = FindRow(upserter, row);
 		if (if_match)
 			CheckIfMatch(upserter->store, if_match, found ? upserter->found : NULL);
 		if (found)
 		{
-			done = Update(upserter, row, outcome);
+			done = UpdateFoundRow(upserter, row, outcome);
 			in_doubt = false;
 			refusal = NULL;
 		}
 		else if (refusal)
 			ReThrowError(refusal);
 		else
-			done = Create(upserter, row, &in_doubt, &refusal, outcome);
+			done = CreateRow(upserter, row, &in_doubt, &refusal, outcome);
 		if (done)
 			return;
 		PopActiveSnapshot();

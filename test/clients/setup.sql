@@ -22,7 +22,7 @@ CREATE FUNCTION both_wait() RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     give_up CONSTANT timestamptz := clock_timestamp() + interval '5 s';
 BEGIN
-    WHILE (SELECT count(*) FROM product_upsert_locks WHERE role = 'waiter') < 2 LOOP
+    WHILE (SELECT count(*) FROM product_upsert_locks WHERE NOT granted) < 2 LOOP
         IF clock_timestamp() > give_up THEN
             RETURN false;
         END IF;

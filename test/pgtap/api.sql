@@ -111,7 +111,7 @@ SELECT throws_ok($$SELECT product_upsert('{"brand": "d", "serial": "d", "manufac
 SELECT throws_ok($$DO 'BEGIN SET LOCAL transaction_read_only = on; PERFORM product_upsert(''[]''); END'$$, '25006', NULL, 'a read-only transaction');
 
 -- Settings
-SELECT is(current_setting('product_upsert.table'), 'product', 'default of product_upsert.table');
+SELECT is(current_setting('product_upsert.default_table'), 'product', 'default of product_upsert.default_table');
 SELECT is(current_setting('product_upsert.unknown_fields'), 'error', 'default of product_upsert.unknown_fields');
 SELECT is(current_setting('product_upsert.max_key_locks'), '256', 'default of product_upsert.max_key_locks');
 SELECT is(current_setting('product_upsert.max_waiters'), '0', 'default of product_upsert.max_waiters');
@@ -119,7 +119,7 @@ SET LOCAL product_upsert.unknown_fields = ignore;
 SELECT is(product_upsert('{"brand": "u", "serial": "1", "manufacturer": "m", "nmae": "x"}') ->> 'action', 'created', 'unknown fields can be ignored');
 RESET product_upsert.unknown_fields;
 CREATE TABLE part (brand text, serial text, manufacturer text, UNIQUE (brand, serial, manufacturer));
-SELECT set_config('product_upsert.table', 'part', true) AS set_table \gset
+SELECT set_config('product_upsert.default_table', 'part', true) AS set_table \gset
 SELECT is(product_upsert('{"brand": "u", "serial": "1", "manufacturer": "m"}') -> 'product', '{"brand": "u", "serial": "1", "manufacturer": "m"}', 'another table can be the one to write to');
 SELECT is(product_upsert('{"brand": "u", "serial": "1", "manufacturer": "m"}') ->> 'action', 'unchanged', 'also with a unique index on the key');
 

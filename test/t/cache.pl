@@ -269,15 +269,15 @@ for my $path ('shop, store', 'store, shop', 'shop, store')
 }
 for my $table ('store.product', 'shop.product', '"store"."product"')
 {
-	value($_, qq{SET product_upsert."table" = '$table'}) for @sessions;
+	value($_, qq{SET product_upsert.default_table = '$table'}) for @sessions;
 	both(
-		"product_upsert.table = $table",
+		"product_upsert.default_table = $table",
 		'',
 		qq{SELECT product_upsert('{$key, "price": 9}')},
 		$table =~ /shop/ ? qr/"created"/ : qr/"updated"/
 	);
 }
-value($_, 'RESET search_path; RESET product_upsert."table"') for @sessions;
+value($_, 'RESET search_path; RESET product_upsert.default_table') for @sessions;
 both('back', 'DROP TABLE item; DROP SCHEMA shop CASCADE; ALTER TABLE store.product SET SCHEMA public',
 	call('"price": 9'), qr/"updated"/);
 

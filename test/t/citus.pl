@@ -66,7 +66,7 @@ for my $table (sort keys %ways)
 	value($session, 'RESET product_upsert.direct_store');
 	fails($session, "SELECT product_upsert_protect('$table')", '0A000', "$table: not to be protected");
 	fails($session, "SELECT product_upsert_duplicates('$table')", '0A000', "$table: not to be looked through");
-	fails($session, "SELECT product_upsert_merge('$table')", '0A000', "$table: not to be merged");
+	fails($session, "SELECT product_upsert_merge_duplicates('$table')", '0A000', "$table: not to be merged");
 	is(value($session, "SELECT count(*) FROM $table"), '1', "$table: its row is there");
 }
 

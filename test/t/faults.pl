@@ -278,7 +278,7 @@ $node->safe_psql(
 	CREATE VIEW locked AS SELECT * FROM api.product_upsert_locks;
 	REVOKE EXECUTE ON FUNCTION api.product_upsert_lock FROM PUBLIC;
 	ALTER DATABASE source SET product_upsert.max_waiters = 7;
-	ALTER DATABASE source SET product_upsert."table" = 'public.product';
+	ALTER DATABASE source SET product_upsert.default_table = 'public.product';
 	SELECT post('[} . row(1, 1) . ', ' . row(2, 1) . q{]')}
 );
 for my $format ('custom', 'plain')
@@ -320,7 +320,7 @@ is($copy->safe_psql('source', q{SELECT post('} . row(1, 1) . q{') ->> 'action'})
 	'unchanged', 'a restored server goes on');
 is(
 	$copy->safe_psql(
-		'source', q{SELECT current_setting('product_upsert.max_waiters') || current_setting('product_upsert.table')}
+		'source', q{SELECT current_setting('product_upsert.max_waiters') || current_setting('product_upsert.default_table')}
 	),
 	'7public.product',
 	'with the settings of its databases'
@@ -351,8 +351,8 @@ value(
 );
 is(value($developer, call(1, 1) . "->>'action'"), 'created', 'they can use it');
 value($developer, 'BEGIN; ' . call(1, 2));
-is(value($developer, 'SELECT target, role, usename FROM product_upsert_locks'),
-	'product|holder|developer', 'and see the locks');
+is(value($developer, 'SELECT target, granted, usename FROM product_upsert_locks'),
+	'product|t|developer', 'and see the locks');
 value($developer, 'COMMIT');
 value($visitor, q{SET search_path = "Their own, schema"});
 fails($visitor, call(1, 1), '42501', "another one cannot write to their table");

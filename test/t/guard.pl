@@ -311,7 +311,7 @@ $node->safe_psql(
 		NULL;	-- it was merged meanwhile
 	END $$;
 	CREATE FUNCTION merge(keys int) RETURNS bigint LANGUAGE sql AS $$
-		WITH merged AS (SELECT * FROM product_upsert_merge('product', CASE WHEN random() < 0.5 THEN 'oldest' ELSE 'newest' END, max_keys => keys)), entered AS (
+		WITH merged AS (SELECT * FROM product_upsert_merge_duplicates('product', CASE WHEN random() < 0.5 THEN 'oldest' ELSE 'newest' END, max_keys => keys)), entered AS (
 			INSERT INTO ledger SELECT r ->> 'serial', 'deleted', (r -> 'stock')::bigint FROM merged, jsonb_array_elements(removed) AS r)
 		SELECT count(*) FROM merged
 	$$;

@@ -145,7 +145,7 @@ $subscriber->safe_psql(
 arrives(q{INSERT INTO product VALUES (7, 'b', '7', 'm', 70)});
 is($subscriber->safe_psql('postgres', q{SELECT rows FROM product_upsert_duplicates('product')}),
 	'[7, 100]', 'a guard that is not ENABLE ALWAYS is skipped');
-is($subscriber->safe_psql('postgres', q{SELECT kept -> 'id' FROM product_upsert_merge('product')}),
+is($subscriber->safe_psql('postgres', q{SELECT kept -> 'id' FROM product_upsert_merge_duplicates('product')}),
 	'7', 'the duplicates can be merged');
 
 # session_replication_role = replica is the same in a session.

@@ -147,7 +147,7 @@ my $chunk = create_chunk('metric');
 fails($session, "SELECT product_upsert('$chunk', " . item(1, 1) . ')', '0A000', 'a chunk is no target');
 fails($session, "SELECT product_upsert_lock('$chunk', " . item(1, 1) . ')', '0A000', '... nor can its keys be locked');
 fails($session, "SELECT product_upsert_protect('$chunk')", '0A000', '... nor can it be protected');
-fails($session, "SELECT * FROM product_upsert_merge('$chunk')", '0A000', '... nor its rows merged');
+fails($session, "SELECT * FROM product_upsert_merge_duplicates('$chunk')", '0A000', '... nor its rows merged');
 
 # A guard that is there all the same
 $node->safe_psql('postgres',
@@ -206,7 +206,7 @@ value($session, "INSERT INTO metric VALUES ('2024-07-01', 'b', '3', 'm', NULL), 
 is(value($session, "SELECT key ->> 'serial', copies FROM product_upsert_duplicates('metric') ORDER BY 1"),
 	"3|2\n4|2", 'duplicates in different chunks');
 fails($session, "SELECT product_upsert('metric', " . item(3, 3) . ')', '21000', '... are no row to update');
-is(value($session, "SELECT kept ->> 'stock' FROM product_upsert_merge('metric') ORDER BY key ->> 'serial'"),
+is(value($session, "SELECT kept ->> 'stock' FROM product_upsert_merge_duplicates('metric') ORDER BY key ->> 'serial'"),
 	"133\n104", '... and are merged');
 is(rows('metric'), '1|105 2|100 3|133 4|104 5|5', '... so that the others stay');
 

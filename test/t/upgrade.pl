@@ -58,7 +58,7 @@ $node->safe_psql(
 	INSERT INTO item VALUES (1, 't', 'old', 1), (2, 't', 'old', 2), (3, 't', 's', 3);
 	CREATE INDEX ON item (tenant, sku);
 	SELECT product_upsert_protect('item', '{tenant,sku}');
-	CREATE VIEW watched AS SELECT target, role FROM product_upsert_locks;
+	CREATE VIEW watched AS SELECT target, granted FROM product_upsert_locks;
 }
 );
 
@@ -79,7 +79,7 @@ my $open = session($node, dbname => 'updated');
 my $call = q{SELECT product_upsert('item', '{"tenant": "t", "sku": "s", "stock": %d}') -> 'previous'};
 
 is(value($open, sprintf $call, 4), '{"stock": 3}', 'a session calls the first version');
-is(value($open, q{SELECT count(*) FROM product_upsert_merge('item', dry_run => true)}), '1', 'and merges');
+is(value($open, q{SELECT count(*) FROM product_upsert_merge_duplicates('item', dry_run => true)}), '1', 'and merges');
 
 my $before = $node->safe_psql('updated', $objects);
 my $guard = q{SELECT oid, xmin, tgname FROM pg_trigger WHERE tgrelid = 'item'::regclass};
@@ -115,11 +115,11 @@ for my $session ($open, $new)
 	fails($session, q{UPDATE item SET sku = 's' WHERE id = 1}, '23505', "$name: against an update too");
 	is(value($session, q{SELECT product_upsert_key('item')}), '{tenant,sku}', "$name: the key is declared");
 	is(value($session, q{SELECT rows FROM product_upsert_duplicates('item')}), '[1, 2]', "$name: duplicates are found");
-	is(value($session, q{SELECT kept -> 'id' FROM product_upsert_merge('item', dry_run => true)}),
+	is(value($session, q{SELECT kept -> 'id' FROM product_upsert_merge_duplicates('item', dry_run => true)}),
 		'1', "$name: and merged");
 	value($session, 'BEGIN');
 	value($session, q{SELECT product_upsert_lock('item', '{"tenant": "t", "sku": "s"}')});
-	is(value($session, 'SELECT * FROM watched'), 'item|holder', "$name: a view of ours shows the lock");
+	is(value($session, 'SELECT * FROM watched'), 'item|t', "$name: a view of ours shows the lock");
 	value($session, 'COMMIT');
 	is(value($session, q{SELECT product_upsert_protect('item', '{tenant,sku}')}),
 		'(item_tenant_sku_idx,1)', "$name: to protect it again changes nothing");
