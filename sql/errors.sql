@@ -5,6 +5,8 @@ CREATE SCHEMA pu_errors;
 SET search_path = pu_errors, public;
 \pset format unaligned
 \pset tuples_only on
+\getenv abs_srcdir PG_ABS_SRCDIR
+\i :abs_srcdir/sql/include/helpers.sql
 
 CREATE TABLE maker (name text PRIMARY KEY);
 CREATE TABLE product (
@@ -175,16 +177,6 @@ SELECT fields($$SELECT product_upsert('generating', '{"brand": "a", "serial": "1
 SELECT fields($$SELECT product_upsert('generating', '{"brand": "a", "serial": "1", "manufacturer": "m", "twice": 1}')$$);
 
 -- The context of an error that PostgreSQL raises while it writes tells the element too.
-CREATE FUNCTION place(command text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	context text;
-BEGIN
-	EXECUTE command;
-	RETURN 'no error';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS context = PG_EXCEPTION_CONTEXT;
-	RETURN substring(context FROM '(?n)^.*payload.*$');
-END $$;
 SELECT place($$SELECT product_upsert('[{"brand": "a", "serial": "1", "manufacturer": "m"}, {"brand": "z", "serial": "1", "manufacturer": "m", "stock": -1}]')$$);
 SELECT place($$SELECT product_upsert('[{"brand": "a", "serial": "1", "manufacturer": "m", "maker": "nobody"}]')$$);
 

@@ -6,20 +6,8 @@ CREATE SCHEMA pu_guard_statement;
 SET search_path = pu_guard_statement, public;
 \pset format unaligned
 \pset tuples_only on
-
-CREATE FUNCTION try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	written bigint;
-	detail text;
-	table_name text;
-BEGIN
-	EXECUTE statement;
-	GET DIAGNOSTICS written = ROW_COUNT;
-	RETURN written || ' written';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, table_name = TABLE_NAME;
-	RETURN concat_ws(' | ', SQLSTATE, nullif(detail, ''), nullif(table_name, ''));
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\i :abs_srcdir/sql/include/helpers.sql
 
 CREATE TABLE product (serial text, note text);
 CREATE TABLE item (number int, note text);

@@ -80,7 +80,7 @@ SELECT product_upsert('{"brand": "c", "serial": "2", "manufacturer": "m"}') ->> 
 RELEASE s;
 :status;
 COMMIT;
-CREATE FUNCTION try(payload jsonb) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION undone(payload jsonb) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM product_upsert(payload);
 	RAISE division_by_zero;
@@ -88,7 +88,7 @@ EXCEPTION WHEN division_by_zero THEN
 	RETURN 'undone';
 END $$;
 BEGIN;
-SELECT try('{"brand": "c", "serial": "3", "manufacturer": "m"}');
+SELECT undone('{"brand": "c", "serial": "3", "manufacturer": "m"}');
 :status;
 ROLLBACK;
 

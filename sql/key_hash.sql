@@ -6,16 +6,8 @@ CREATE SCHEMA pu_key_hash;
 SET search_path = pu_key_hash, public;
 \pset format unaligned
 \pset tuples_only on
-
-CREATE FUNCTION try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	result text;
-BEGIN
-	EXECUTE statement INTO result;
-	RETURN result;
-EXCEPTION WHEN OTHERS THEN
-	RETURN concat(SQLSTATE, ' ', SQLERRM);
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\i :abs_srcdir/sql/include/helpers.sql
 
 -- Indexes store these values: they must never change. (They are those of little-endian machines.)
 SELECT product_upsert_hash('b'::text, '1'::text, 'm'::text), product_upsert_hash(NULL::text), product_upsert_hash(1, 'x'::text, NULL::date);
@@ -46,7 +38,8 @@ SELECT try($$ SELECT @# n FROM generate_series(1, 1) AS n $$);
 DROP OPERATOR @# (NONE, "any");
 
 -- It finds rows, whatever kind of table that is, and whoever looks: no table is read from end to end.
-CREATE FUNCTION item(serial text, price int) RETURNS jsonb LANGUAGE sql RETURN
+-- unnamed(serial, price): a payload whose key has a NULL.
+CREATE FUNCTION unnamed(serial text, price int) RETURNS jsonb LANGUAGE sql RETURN
 	jsonb_build_object('brand', 'b', 'serial', serial, 'manufacturer', NULL, 'price', price);
 CREATE TABLE plain (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, brand text, serial text, manufacturer text, price int);
 CREATE TABLE parted (id int GENERATED ALWAYS AS IDENTITY, brand text, serial text, manufacturer text, price int) PARTITION BY HASH (id);
@@ -65,9 +58,9 @@ BEGIN
 	EXECUTE format('INSERT INTO %s (brand, serial, price) SELECT %L, n, n FROM generate_series(1, 1000) AS n', target, 'b');
 	COMMIT;
 	EXECUTE scans INTO before USING target;
-	result := concat_ws(' ', result, product_upsert(target, item('500', 0)) -> 'previous');
-	result := concat_ws(' ', result, product_upsert(target, item('500', 0)) ->> 'action');
-	result := concat_ws(' ', result, product_upsert(target, item('new', 0)) ->> 'action');
+	result := concat_ws(' ', result, product_upsert(target, unnamed('500', 0)) -> 'previous');
+	result := concat_ws(' ', result, product_upsert(target, unnamed('500', 0)) ->> 'action');
+	result := concat_ws(' ', result, product_upsert(target, unnamed('new', 0)) ->> 'action');
 	EXECUTE format('INSERT INTO %s (brand, serial) VALUES (%L, %L)', target, 'b', 'newer');
 	result := concat_ws(' ', result, try(format('INSERT INTO %s (brand, serial) VALUES (%L, %L)', target, 'b', 'new')));
 	EXECUTE scans INTO after USING target;
@@ -96,7 +89,7 @@ DROP TABLE plain, parted;
 CREATE TABLE product (brand text, serial text, manufacturer text, price int);
 SELECT product_upsert_protect('product');
 CREATE VIEW long AS SELECT string_agg(md5(n::text), '') AS serial FROM generate_series(1, 1000) AS n;
-SELECT product_upsert(item(serial, 1)) ->> 'action', product_upsert(item(serial, 1)) ->> 'action', product_upsert(item(serial || 'x', 1)) ->> 'action' FROM long;
+SELECT product_upsert(unnamed(serial, 1)) ->> 'action', product_upsert(unnamed(serial, 1)) ->> 'action', product_upsert(unnamed(serial || 'x', 1)) ->> 'action' FROM long;
 SELECT try($$ INSERT INTO product SELECT 'b', serial FROM long $$) ~ '^23505 ';
 DROP TABLE product;
 
@@ -120,10 +113,10 @@ SELECT product_upsert_protect('product');
 CREATE FUNCTION calls() RETURNS SETOF text LANGUAGE sql AS $$
 	SELECT product_upsert(format('{"brand": "b", "serial": %s, "manufacturer": "m", "price": %s}', n, price)::jsonb) ->> 'action'
 	  FROM (VALUES (1, 1), (2, 2), (3, 3), (2, 2), (3, 4), (1, 1)) AS v (n, price)
-	UNION ALL SELECT try($q$ INSERT INTO product VALUES ('b', '4', 'm') RETURNING 'written' $q$)
+	UNION ALL SELECT try($q$ INSERT INTO product VALUES ('b', '4', 'm') $q$)
 	UNION ALL SELECT try($q$ INSERT INTO product VALUES ('b', '3', 'm') $q$)
 	UNION ALL SELECT try($q$ UPDATE product SET serial = '1' WHERE serial = '2' $q$)
-	UNION ALL SELECT try($q$ UPDATE product SET serial = '5' WHERE serial = '2' RETURNING 'written' $q$)
+	UNION ALL SELECT try($q$ UPDATE product SET serial = '5' WHERE serial = '2' $q$)
 	UNION ALL SELECT try($q$ SELECT string_agg(concat(serial, ': ', price), ', ' ORDER BY serial::text) FROM product $q$)
 $$;
 SELECT count(DISTINCT product_upsert_hash('b'::text, n::text::serial_number, 'm'::text)) FROM generate_series(1, 3) AS n;

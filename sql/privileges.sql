@@ -6,6 +6,8 @@ CREATE SCHEMA pu_privileges;
 SET search_path = pu_privileges, public;
 \pset format unaligned
 \pset tuples_only on
+\getenv abs_srcdir PG_ABS_SRCDIR
+\i :abs_srcdir/sql/include/helpers.sql
 
 CREATE ROLE regress_pu_owner;
 CREATE ROLE regress_pu_user;
@@ -25,18 +27,6 @@ INSERT INTO product (brand, serial, manufacturer, price, secret) VALUES ('stored
 \set same '{"brand": "stored", "serial": "1", "manufacturer": "m"}'
 \set create '{"brand": "new", "serial": "1", "manufacturer": "m", "price": 6}'
 
--- may(statement): what the role gets from it; nothing is kept.
-CREATE FUNCTION may(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	result text;
-BEGIN
-	BEGIN
-		EXECUTE statement INTO result;
-		RAISE EXCEPTION USING ERRCODE = 'PU000', MESSAGE = coalesce(result, 'nothing');
-	EXCEPTION WHEN OTHERS THEN
-		RETURN CASE WHEN SQLSTATE = 'PU000' THEN SQLERRM ELSE concat(SQLSTATE, ': ', SQLERRM) END;
-	END;
-END $$;
 -- What the calls come to that update, find nothing to change, create, and do two at once.
 CREATE FUNCTION may_upsert(target text) RETURNS SETOF text LANGUAGE sql AS $$
 	SELECT kind || ': ' || may(format('SELECT product_upsert(%L::oid::regclass, %L) #>> %L', target::regclass::oid, payload, path))
