@@ -12,26 +12,36 @@ SET search_path = pu_direct_constraints, public;
 \i :abs_srcdir/sql/include/both_stores.sql
 
 -- Constraints: CHECK, NOT NULL, both; of the columns, of the table, not valid
-CREATE TABLE checked (brand text, serial text NOT NULL, manufacturer text, price int CONSTRAINT low CHECK (price < 10), note text NOT NULL DEFAULT '', CONSTRAINT unlike CHECK (note <> brand));
+CREATE TABLE checked (brand text, serial text NOT NULL, manufacturer text, price int CONSTRAINT low CHECK (price < 10),
+	note text NOT NULL DEFAULT '', CONSTRAINT unlike CHECK (note <> brand));
 CREATE INDEX ON checked (brand, serial, manufacturer);
 \set table checked
 :which
-SELECT writes('checked', '{"price": 10}', '{"serial": null}', '{"note": "a"}', '{"note": null}', '{"price": 1}', '{"price": 10}', '{"note": null}', '{"note": "a"}', '{"price": null}');
+SELECT writes('checked', '{"price": 10}', '{"serial": null}', '{"note": "a"}', '{"note": null}', '{"price": 1}',
+	'{"price": 10}', '{"note": null}', '{"note": "a"}', '{"price": null}');
 CREATE TABLE only_check (LIKE plain INCLUDING ALL, CHECK (price < 10));
 SELECT writes('only_check', '{"price": 10}', '{"price": 9}', '{"price": 11}');
 CREATE TABLE only_not_null (LIKE plain INCLUDING ALL);
 ALTER TABLE only_not_null ALTER price SET NOT NULL;
 SELECT writes('only_not_null', '{}', '{"price": 9}', '{"price": null}');
 -- unique constraints: on the key, on other columns, put off, of expressions, of some rows; and exclusion
-CREATE TABLE uniques (brand text, serial text, manufacturer text, price int, sku text CONSTRAINT sku UNIQUE, slot int CONSTRAINT slot UNIQUE DEFERRABLE INITIALLY DEFERRED, span int4range, CONSTRAINT key UNIQUE (brand, serial, manufacturer), CONSTRAINT apart EXCLUDE USING gist (span WITH &&), CONSTRAINT apart_later EXCLUDE USING gist (brand WITH <>, slot WITH =) DEFERRABLE INITIALLY DEFERRED);
+CREATE TABLE uniques (brand text, serial text, manufacturer text, price int, sku text CONSTRAINT sku UNIQUE,
+	slot int CONSTRAINT slot UNIQUE DEFERRABLE INITIALLY DEFERRED, span int4range,
+	CONSTRAINT key UNIQUE (brand, serial, manufacturer), CONSTRAINT apart EXCLUDE USING gist (span WITH &&),
+	CONSTRAINT apart_later EXCLUDE USING gist (brand WITH <>, slot WITH =) DEFERRABLE INITIALLY DEFERRED);
 CREATE UNIQUE INDEX same_letters ON uniques (lower(sku));
 CREATE UNIQUE INDEX one_dear ON uniques ((price > 100)) WHERE price > 100;
 \set table uniques
 :which
-SELECT writes('uniques', '{"sku": "s", "slot": 1, "span": "[1,5)"}', '{"serial": "2", "sku": "s"}', '{"serial": "2", "sku": "S"}', '{"serial": "2", "slot": 1}', '{"serial": "2", "span": "[4,6)"}', '{"serial": "2", "price": 101}', '{"price": 102}',
-	'{"serial": "2", "sku": "t", "slot": 2, "span": "[5,6)"}', '{"sku": "t"}', '{"sku": "T"}', '{"slot": 2}', '{"span": "[4,6)"}', '{"brand": "b", "slot": 2}', '{"price": 103}', '{"price": 1}', '{"price": 104}',
-	'[{"brand": "a", "serial": "1", "manufacturer": "m", "slot": 2}, {"brand": "a", "serial": "2", "manufacturer": "m", "slot": 1}]',
-	'[{"brand": "c", "serial": "1", "manufacturer": "m", "slot": 7}, {"brand": "c", "serial": "2", "manufacturer": "m", "slot": 7}]',
+SELECT writes('uniques', '{"sku": "s", "slot": 1, "span": "[1,5)"}', '{"serial": "2", "sku": "s"}',
+	'{"serial": "2", "sku": "S"}', '{"serial": "2", "slot": 1}', '{"serial": "2", "span": "[4,6)"}',
+	'{"serial": "2", "price": 101}', '{"price": 102}',
+	'{"serial": "2", "sku": "t", "slot": 2, "span": "[5,6)"}', '{"sku": "t"}', '{"sku": "T"}', '{"slot": 2}',
+	'{"span": "[4,6)"}', '{"brand": "b", "slot": 2}', '{"price": 103}', '{"price": 1}', '{"price": 104}',
+	'[{"brand": "a", "serial": "1", "manufacturer": "m", "slot": 2},
+		{"brand": "a", "serial": "2", "manufacturer": "m", "slot": 1}]',
+	'[{"brand": "c", "serial": "1", "manufacturer": "m", "slot": 7},
+		{"brand": "c", "serial": "2", "manufacturer": "m", "slot": 7}]',
 	'{"manufacturer": null, "sku": "n"}', '{"manufacturer": null, "sku": "n2"}');
 -- The indexes have every row.
 SET enable_seqscan = off;
@@ -49,12 +59,16 @@ SELECT four_writes('deferred_key');
 -- foreign keys from the table, to it, and to itself
 CREATE TABLE maker (name text PRIMARY KEY);
 INSERT INTO maker VALUES ('one'), ('two');
-CREATE TABLE referring (brand text, serial text, manufacturer text, price int, id int UNIQUE DEFAULT 1, maker text CONSTRAINT known REFERENCES maker, later text CONSTRAINT known_later REFERENCES maker DEFERRABLE INITIALLY DEFERRED, parent int CONSTRAINT family REFERENCES referring (id) ON UPDATE CASCADE);
+CREATE TABLE referring (brand text, serial text, manufacturer text, price int, id int UNIQUE DEFAULT 1,
+	maker text CONSTRAINT known REFERENCES maker, later text CONSTRAINT known_later REFERENCES maker
+	DEFERRABLE INITIALLY DEFERRED, parent int CONSTRAINT family REFERENCES referring (id) ON UPDATE CASCADE);
 CREATE INDEX ON referring (brand, serial, manufacturer);
 CREATE TABLE referred (id int CONSTRAINT referred_to REFERENCES referring (id) ON UPDATE CASCADE);
 \set table referring
 :which
-SELECT writes('referring', '{"maker": "three"}', '{"later": "three"}', '{"parent": 7}', '{"maker": "one", "later": "two", "parent": 1}', '{"maker": "three"}', '{"later": "three"}', '{"parent": 7}', '{"id": 2}', '{"maker": null, "later": null}');
+SELECT writes('referring', '{"maker": "three"}', '{"later": "three"}', '{"parent": 7}',
+	'{"maker": "one", "later": "two", "parent": 1}', '{"maker": "three"}', '{"later": "three"}', '{"parent": 7}', '{"id": 2}',
+	'{"maker": null, "later": null}');
 INSERT INTO referred VALUES (2);
 SELECT product_upsert('referring', '{"brand": "a", "serial": "1", "manufacturer": "m", "id": 3}') ->> 'action';
 SELECT referred.id, parent FROM referred, referring;

@@ -100,7 +100,9 @@ DROP INDEX i;
 CREATE TYPE amount AS (n numeric);
 CREATE TABLE composed (brand amount, serial text, manufacturer text, price int);
 CREATE INDEX i ON composed (brand record_image_ops, serial, manufacturer);
-\set composed 'SELECT product_upsert(\'composed\', \'[{"brand": {"n": 1.0}, "serial": "1", "manufacturer": "m"}, {"brand": {"n": 1.00}, "serial": "1", "manufacturer": "m"}]\') -> 1 ->> \'action\';'
+SELECT $$SELECT product_upsert('composed',
+	'[{"brand": {"n": 1.0}, "serial": "1", "manufacturer": "m"}, {"brand": {"n": 1.00}, "serial": "1", "manufacturer": "m"}]')
+		-> 1 ->> 'action';$$ AS composed \gset
 SET client_min_messages = error;
 :composed
 SET client_min_messages = debug1;

@@ -26,9 +26,12 @@ END $$;
 INSERT INTO product VALUES ('b', '1', 'm', 1) RETURNING product_upsert('product', item('1', 2)) ->> 'action';
 INSERT INTO product VALUES ('b', '2', 'm', 1), ('b', '3', 'm', 1) RETURNING call(serial, 2);
 INSERT INTO product VALUES ('b', '4', 'm', 1), ('b', '5', 'm', 1) RETURNING stable_call(serial, 1);
-WITH new AS (INSERT INTO product VALUES ('b', '6', 'm', 1) RETURNING serial) SELECT product_upsert('product', item(serial, 2)) ->> 'action' FROM new;
-WITH changed AS (UPDATE product SET price = 9 WHERE serial = '6' RETURNING serial) SELECT product_upsert('product', item(serial, 9)) ->> 'action' FROM changed;
-WITH gone AS (DELETE FROM product WHERE serial = '6' RETURNING serial) SELECT product_upsert('product', item(serial, 10)) ->> 'action' FROM gone;
+WITH new AS (INSERT INTO product VALUES ('b', '6', 'm', 1) RETURNING serial)
+	SELECT product_upsert('product', item(serial, 2)) ->> 'action' FROM new;
+WITH changed AS (UPDATE product SET price = 9 WHERE serial = '6' RETURNING serial)
+	SELECT product_upsert('product', item(serial, 9)) ->> 'action' FROM changed;
+WITH gone AS (DELETE FROM product WHERE serial = '6' RETURNING serial)
+	SELECT product_upsert('product', item(serial, 10)) ->> 'action' FROM gone;
 SELECT serial, price FROM product ORDER BY serial;
 -- A statement that comes to a row which a call within it has written to meanwhile: an error, never a lost write.
 UPDATE product SET price = price + 100, note = product_upsert('product', item(serial, 50)) ->> 'action' WHERE serial = '1';
@@ -37,7 +40,8 @@ UPDATE product SET price = price + 100, note = stable_call(serial, 50) WHERE ser
 \echo :SQLSTATE
 DELETE FROM product WHERE serial = '1' AND product_upsert('product', item(serial, 51)) IS NOT NULL;
 \echo :SQLSTATE
-INSERT INTO product SELECT brand, serial || '+', manufacturer, price, product_upsert('product', item(serial || '+', 52)) ->> 'action' FROM product WHERE serial = '1';
+INSERT INTO product SELECT brand, serial || '+', manufacturer, price,
+	product_upsert('product', item(serial || '+', 52)) ->> 'action' FROM product WHERE serial = '1';
 SELECT serial, price, note FROM product WHERE serial LIKE '1%' ORDER BY serial, price;
 DELETE FROM product WHERE serial = '1+';
 -- A row of the statement's own that is to be updated, after the call has done so
@@ -71,7 +75,8 @@ END $$;
 CREATE TRIGGER cursor_before BEFORE INSERT ON product FOR EACH ROW EXECUTE FUNCTION open_cursor();
 CREATE TRIGGER cursor_after AFTER INSERT ON product FOR EACH ROW EXECUTE FUNCTION open_cursor();
 BEGIN;
-SELECT jsonb_array_length(product_upsert('product', jsonb_build_array(item('1', 1), item('2', 1), item('1', 2), item('3', 1), item('2', 2))));
+SELECT jsonb_array_length(product_upsert('product', jsonb_build_array(item('1', 1), item('2', 1), item('1', 2), item('3', 1),
+	item('2', 2))));
 FETCH ALL FROM "seen by before";
 FETCH ALL FROM "seen by after";
 SELECT serial, price FROM product ORDER BY serial;

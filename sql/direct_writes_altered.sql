@@ -71,17 +71,22 @@ ALTER TYPE mood RENAME VALUE 'better' TO 'best';
 SELECT product_upsert('labelled', item('4', 1)) -> 'product' -> 'moods';
 -- A cast to json, which is how to_jsonb() shows the values of a type, comes and goes.
 CREATE FUNCTION mood_to_json(mood) RETURNS json LANGUAGE sql IMMUTABLE AS $$ SELECT json_build_object('mood', $1::text) $$;
-SELECT product_upsert('labelled', item('4', 1)) -> 'product' = to_jsonb(labelled), to_jsonb(labelled) -> 'mood' FROM labelled WHERE serial = '4';
+SELECT product_upsert('labelled', item('4', 1)) -> 'product' = to_jsonb(labelled), to_jsonb(labelled) -> 'mood'
+  FROM labelled WHERE serial = '4';
 CREATE CAST (mood AS json) WITH FUNCTION mood_to_json(mood);
-SELECT product_upsert('labelled', item('4', 1)) -> 'product' = to_jsonb(labelled), to_jsonb(labelled) -> 'mood' FROM labelled WHERE serial = '4';
+SELECT product_upsert('labelled', item('4', 1)) -> 'product' = to_jsonb(labelled), to_jsonb(labelled) -> 'mood'
+  FROM labelled WHERE serial = '4';
 CREATE OR REPLACE FUNCTION mood_to_json(mood) RETURNS json LANGUAGE sql IMMUTABLE AS $$ SELECT to_json(upper($1::text)) $$;
-SELECT product_upsert('labelled', item('4', 1)) -> 'product' = to_jsonb(labelled), to_jsonb(labelled) -> 'mood' FROM labelled WHERE serial = '4';
+SELECT product_upsert('labelled', item('4', 1)) -> 'product' = to_jsonb(labelled), to_jsonb(labelled) -> 'mood'
+  FROM labelled WHERE serial = '4';
 DROP CAST (mood AS json);
-SELECT product_upsert('labelled', item('4', 1)) -> 'product' = to_jsonb(labelled), to_jsonb(labelled) -> 'mood' FROM labelled WHERE serial = '4';
+SELECT product_upsert('labelled', item('4', 1)) -> 'product' = to_jsonb(labelled), to_jsonb(labelled) -> 'mood'
+  FROM labelled WHERE serial = '4';
 -- What a CHECK constraint, a generated column or an index calls is replaced.
 CREATE FUNCTION allowed(int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT $1 < 10';
 CREATE FUNCTION doubled(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';
-CREATE TABLE computed (brand text, serial text, manufacturer text, price int CHECK (allowed(price)), double int GENERATED ALWAYS AS (doubled(price)) STORED);
+CREATE TABLE computed (brand text, serial text, manufacturer text, price int CHECK (allowed(price)),
+	double int GENERATED ALWAYS AS (doubled(price)) STORED);
 CREATE INDEX ON computed (brand, serial, manufacturer);
 SELECT product_upsert('computed', item('1', 1)) -> 'product' -> 'double';
 CREATE OR REPLACE FUNCTION allowed(int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT $1 > 10';

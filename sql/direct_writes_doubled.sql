@@ -49,7 +49,8 @@ BEGIN
 		CREATE TABLE parts (LIKE doubled) PARTITION BY LIST (brand);
 		CREATE TABLE parts_a PARTITION OF parts FOR VALUES IN ('a');
 		EXECUTE format('CREATE %s ON %s (brand, serial, manufacturer)', index, replace(relation, '_a', ''));
-		EXECUTE format('CREATE TRIGGER double BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION double_and_skip(%L, %L)', relation, relation, returns);
+		EXECUTE format('CREATE TRIGGER double BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION double_and_skip(%L, %L)',
+			relation, relation, returns);
 		IF guard THEN
 			PERFORM product_upsert_protect(replace(relation, '_a', ''));
 		END IF;

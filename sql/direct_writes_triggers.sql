@@ -26,7 +26,8 @@ CREATE FUNCTION spread() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
 	result text;
 BEGIN
-	INSERT INTO event (entry) VALUES (concat_ws(' ', TG_TABLE_NAME, TG_WHEN, TG_OP, NEW.serial, NEW.price, 'depth', pg_trigger_depth()));
+	INSERT INTO event (entry)
+		VALUES (concat_ws(' ', TG_TABLE_NAME, TG_WHEN, TG_OP, NEW.serial, NEW.price, 'depth', pg_trigger_depth()));
 	IF TG_TABLE_NAME = 'part' OR NEW.note = 'leaf' THEN
 		RETURN NEW;
 	END IF;
@@ -34,7 +35,9 @@ BEGIN
 	FOR top IN 98 .. 100 LOOP
 		BEGIN
 			SELECT string_agg(r ->> 'action', ' ') INTO result
-			  FROM jsonb_array_elements(product_upsert('part', jsonb_build_array(item(NEW.serial || '.1', top), item(NEW.serial || '.2', NEW.price), item(NEW.serial || '.1', top - 1), item(NEW.serial || '.3', top)))) AS r;
+			  FROM jsonb_array_elements(product_upsert('part',
+				jsonb_build_array(item(NEW.serial || '.1', top), item(NEW.serial || '.2', NEW.price),
+				item(NEW.serial || '.1', top - 1), item(NEW.serial || '.3', top)))) AS r;
 		EXCEPTION WHEN check_violation THEN
 			result := SQLERRM;
 		END;
@@ -43,11 +46,13 @@ BEGIN
 	-- another row of this table, and once more what cannot be
 	BEGIN
 		result := product_upsert('product', item(NEW.serial || '.leaf', NEW.price) || '{"note": "leaf"}') ->> 'action';
-		PERFORM product_upsert('product', jsonb_build_array(item(NEW.serial || '.never', 1) || '{"note": "leaf"}', item(NULL, 1) || '{"nonsense": 1}'));
+		PERFORM product_upsert('product', jsonb_build_array(item(NEW.serial || '.never', 1) || '{"note": "leaf"}',
+			item(NULL, 1) || '{"nonsense": 1}'));
 	EXCEPTION WHEN undefined_column THEN
 		INSERT INTO event (entry) VALUES ('leaf: ' || result);
 	END;
-	result := product_upsert('product', jsonb_build_array(item(NEW.serial || '.kept', NEW.price) || '{"note": "leaf"}')) #>> '{0,action}';
+	result := product_upsert('product', jsonb_build_array(item(NEW.serial || '.kept', NEW.price) || '{"note": "leaf"}'))
+		#>> '{0,action}';
 	INSERT INTO event (entry) VALUES ('kept: ' || result);
 	RETURN NEW;
 END $$;
@@ -56,7 +61,8 @@ CREATE TRIGGER spread_after AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECU
 CREATE TRIGGER spread BEFORE INSERT OR UPDATE ON part FOR EACH ROW EXECUTE FUNCTION spread();
 CREATE TRIGGER spread_later AFTER INSERT OR UPDATE ON part FOR EACH ROW WHEN (NEW.price > 5) EXECUTE FUNCTION spread();
 SELECT r ->> 'action', r -> 'product' -> 'serial', r -> 'previous'
-  FROM jsonb_array_elements(product_upsert('product', jsonb_build_array(item('1', 1), item('2', 2), item('1', 3), item('1', 3), item('2', 4)))) AS r;
+  FROM jsonb_array_elements(product_upsert('product',
+	jsonb_build_array(item('1', 1), item('2', 2), item('1', 3), item('1', 3), item('2', 4)))) AS r;
 SELECT entry FROM event ORDER BY n;
 SELECT * FROM product ORDER BY serial;
 SELECT * FROM part ORDER BY serial;
@@ -112,7 +118,8 @@ BEGIN
 	END IF;
 	RETURN NULL;
 END $$;
-CREATE CONSTRAINT TRIGGER check_sum AFTER INSERT OR UPDATE OF price ON product DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.price > 1) EXECUTE FUNCTION check_sum();
+CREATE CONSTRAINT TRIGGER check_sum AFTER INSERT OR UPDATE OF price ON product DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	WHEN (NEW.price > 1) EXECUTE FUNCTION check_sum();
 BEGIN;
 SELECT jsonb_array_length(product_upsert('product', jsonb_build_array(item('1', 90), item('2', 1), item('2', 2), item('3', 90))));
 SELECT call('1', 5), call('3', 5);
@@ -154,7 +161,9 @@ CREATE TRIGGER always AFTER INSERT ON product FOR EACH ROW EXECUTE FUNCTION note
 CREATE TRIGGER replica AFTER INSERT ON product FOR EACH ROW EXECUTE FUNCTION note();
 CREATE TRIGGER never AFTER INSERT ON product FOR EACH ROW EXECUTE FUNCTION note();
 ALTER TABLE product ENABLE ALWAYS TRIGGER always, ENABLE REPLICA TRIGGER replica, DISABLE TRIGGER never;
-\set batch 'SELECT jsonb_array_length(product_upsert(\'product\', jsonb_build_array(item(\'1\', 10), item(\'2\', 11), item(\'1\', 9), item(\'1\', 9) || \'{"note": "x"}\', item(\'1\', 10) - \'price\' || \'{"note": "y"}\', item(\'2\', 12), item(\'3\', 1) - \'price\', item(\'3\', 1))));'
+SELECT $$SELECT jsonb_array_length(product_upsert('product', jsonb_build_array(item('1', 10), item('2', 11), item('1', 9),
+	item('1', 9) || '{"note": "x"}', item('1', 10) - 'price' || '{"note": "y"}',
+	item('2', 12), item('3', 1) - 'price', item('3', 1))));$$ AS batch \gset
 :batch
 SELECT entry FROM event ORDER BY n;
 TRUNCATE product, event RESTART IDENTITY;

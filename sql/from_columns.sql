@@ -28,7 +28,8 @@ INSERT INTO product (brand, serial, manufacturer, price, stock) SELECT * FROM fe
 CREATE TABLE reordered (gone1 int, stock int, manufacturer text, gone2 text, price numeric, serial text, brand text, gone3 int);
 ALTER TABLE reordered DROP gone1, DROP gone2, DROP gone3;
 INSERT INTO reordered VALUES (21, 'm', 2.5, '1', 'r'), (22, NULL, NULL, '', 'r');
-CREATE TABLE dropped_columns (gone1 text, price numeric, brand text, gone2 int, serial text, manufacturer text, stock int DEFAULT 7, gone3 text);
+CREATE TABLE dropped_columns (gone1 text, price numeric, brand text, gone2 int, serial text, manufacturer text,
+	stock int DEFAULT 7, gone3 text);
 CREATE INDEX ON dropped_columns (brand, serial, manufacturer);
 INSERT INTO dropped_columns VALUES ('x', 1, 'old', 1, '1', 'm', 1, 'x');
 ALTER TABLE dropped_columns DROP gone1, DROP gone2, DROP gone3;
@@ -47,7 +48,8 @@ SELECT * FROM product_upsert_from('keys_alone', 'dropped_columns');
 SELECT * FROM product_upsert_from('keys_alone', 'dropped_columns');
 -- Names that need quotes, and names that might be taken for others
 CREATE SCHEMA "Pu ""from";
-CREATE TABLE "Pu ""from"."S" ("Brand" int, brand text, serial text, manufacturer text, "select" int, "s" int, "b""q" int, "x y" int);
+CREATE TABLE "Pu ""from"."S" ("Brand" int, brand text, serial text, manufacturer text, "select" int, "s" int,
+	"b""q" int, "x y" int);
 CREATE TABLE "Pu ""from"."s.t" (LIKE "Pu ""from"."S");
 CREATE INDEX ON "Pu ""from"."S" (brand, serial, manufacturer);
 INSERT INTO "Pu ""from"."s.t" VALUES (1, 'a', '1', 'm', 2, 3, 4, 5);
@@ -101,7 +103,8 @@ CREATE TABLE typed (
 	b bit(3)
 );
 CREATE INDEX ON typed (brand, serial, manufacturer);
-CREATE TABLE loose (brand text, serial int, manufacturer varchar, n float8, i bigint, p int, d timestamp, t int, s size, a bigint[], c part, j jsonb, b bit varying(5));
+CREATE TABLE loose (brand text, serial int, manufacturer varchar, n float8, i bigint, p int, d timestamp, t int, s size,
+	a bigint[], c part, j jsonb, b bit varying(5));
 INSERT INTO loose VALUES ('abcd', 17, 'm', 1.25, 12, 3, '2024-02-29 12:00', 5, 'large', '{1,2}', '(1,x)', '{"a": 1}', '101');
 SELECT * FROM product_upsert_from('loose', 'typed');
 SELECT * FROM product_upsert_from('loose', 'typed');
@@ -158,12 +161,14 @@ ALTER TABLE wide ALTER plain SET STORAGE MAIN, ALTER external SET STORAGE EXTERN
 CREATE INDEX ON wide (serial);
 CREATE TABLE wide_feed (LIKE wide);
 ALTER TABLE wide_feed ALTER plain SET STORAGE EXTERNAL;
-INSERT INTO wide_feed SELECT repeat('b', 3000), i::text, repeat('m', 5000), repeat('x', 10000), repeat('y', 10000), to_jsonb(array_fill(i, ARRAY[5000]))
+INSERT INTO wide_feed SELECT repeat('b', 3000), i::text, repeat('m', 5000), repeat('x', 10000), repeat('y', 10000),
+	to_jsonb(array_fill(i, ARRAY[5000]))
   FROM generate_series(1, 3) AS i;
 SELECT * FROM product_upsert_from('wide_feed', 'wide');
 SELECT * FROM product_upsert_from('wide_feed', 'wide');
 DROP TABLE wide_feed;
-SELECT count(*), min(length(brand)), min(length(manufacturer)), min(length(plain)), min(length(external)), min(jsonb_array_length(js)) FROM wide;
+SELECT count(*), min(length(brand)), min(length(manufacturer)), min(length(plain)), min(length(external)),
+	min(jsonb_array_length(js)) FROM wide;
 
 -- They are read as they were when the load began, though the rows that they come from are overwritten meanwhile.
 CREATE VIEW handed_down AS SELECT brand, serial, manufacturer, lag(external) OVER (ORDER BY serial) AS external,
@@ -194,7 +199,8 @@ SELECT product_upsert_from('without_raw', 'generated');
 CREATE VIEW wrong_brand AS SELECT raw, 'other' AS brand, serial, manufacturer FROM generated;
 SELECT product_upsert_from('wrong_brand', 'generated');
 \echo :SQLSTATE
-CREATE VIEW wrong_second_brand AS SELECT raw, CASE id WHEN 3 THEN 'other' ELSE brand END AS brand, serial, manufacturer FROM generated ORDER BY id;
+CREATE VIEW wrong_second_brand AS SELECT raw, CASE id WHEN 3 THEN 'other' ELSE brand END AS brand, serial, manufacturer
+  FROM generated ORDER BY id;
 SELECT place($$SELECT product_upsert_from('wrong_second_brand', 'generated')$$);
 CREATE VIEW wrong_id AS SELECT id + 10 AS id, raw, serial, manufacturer FROM generated;
 SELECT product_upsert_from('wrong_id', 'generated');

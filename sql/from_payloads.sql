@@ -25,7 +25,8 @@ TRUNCATE product RESTART IDENTITY;
 CREATE TABLE payloads (n int, payload jsonb);
 INSERT INTO payloads VALUES
 	(1, '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 1}'),
-	(2, '[{"brand": "a", "serial": "2", "manufacturer": "m", "stock": 1}, {"brand": "a", "serial": "1", "manufacturer": "m", "stock": 3}]'),
+	(2, '[{"brand": "a", "serial": "2", "manufacturer": "m", "stock": 1},
+		{"brand": "a", "serial": "1", "manufacturer": "m", "stock": 3}]'),
 	(3, '[]'),
 	(4, '{"brand": null, "serial": "1", "manufacturer": "m"}');
 CREATE VIEW payload_feed AS SELECT payload FROM payloads ORDER BY n;
@@ -71,8 +72,10 @@ SELECT try_payload('[[]]');
 SELECT try_payload('{}');
 SELECT try_payload('{"brand": "a", "serial": "1", "manufacturer": "m", "stokc": 1}');
 SELECT try_payload('{"brand": "a", "serial": "1", "manufacturer": "m", "stock": "many"}');
-SELECT try_payload('[{"brand": "a", "serial": "1", "manufacturer": "m"}, {"brand": "a", "serial": "1", "manufacturer": "m", "stock": "many"}]');
-SELECT try_payload('[{"brand": "a", "serial": "1", "manufacturer": "m"}, {"brand": "a", "serial": "1", "manufacturer": "m", "stock": -1}]');
+SELECT try_payload('[{"brand": "a", "serial": "1", "manufacturer": "m"},
+	{"brand": "a", "serial": "1", "manufacturer": "m", "stock": "many"}]');
+SELECT try_payload('[{"brand": "a", "serial": "1", "manufacturer": "m"},
+	{"brand": "a", "serial": "1", "manufacturer": "m", "stock": -1}]');
 SELECT try_payload('{"brand": "a", "serial": "1", "manufacturer": "m", "stock": -1}');
 SELECT count(*) FROM product WHERE brand = 'first';
 SET product_upsert.unknown_fields = ignore;

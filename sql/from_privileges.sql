@@ -115,7 +115,8 @@ RESET ROLE;
 -- Each payload must be permitted, as its fields may differ.
 CREATE TABLE payloads (n int, payload jsonb);
 CREATE VIEW payload_feed AS SELECT payload FROM payloads ORDER BY n;
-INSERT INTO payloads VALUES (1, '{"brand": "a", "serial": "1", "manufacturer": "m"}'), (2, '{"brand": "a", "serial": "1", "manufacturer": "m", "secret": "s"}');
+INSERT INTO payloads VALUES (1, '{"brand": "a", "serial": "1", "manufacturer": "m"}'),
+	(2, '{"brand": "a", "serial": "1", "manufacturer": "m", "secret": "s"}');
 GRANT SELECT ON payload_feed TO regress_pu_from;
 REVOKE ALL ON wanted FROM regress_pu_from;
 GRANT SELECT, INSERT (brand, serial, manufacturer, price), UPDATE (price), DELETE ON wanted TO regress_pu_from;
@@ -158,7 +159,8 @@ RESET ROLE;
 ALTER TABLE pu_from_closed.wanted SET SCHEMA pu_from_privileges;
 -- A function of its owner's rights, for a role that has none on either table
 CREATE FUNCTION load_given() RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
-	SELECT f::text || ' ' || (current_user = session_user) FROM product_upsert_from('pu_from_privileges.given', 'pu_from_privileges.wanted') AS f
+	SELECT f::text || ' ' || (current_user = session_user)
+	  FROM product_upsert_from('pu_from_privileges.given', 'pu_from_privileges.wanted') AS f
 $$;
 REVOKE ALL ON given, wanted FROM regress_pu_from;
 SET ROLE regress_pu_from;

@@ -32,7 +32,8 @@ SELECT * FROM product_upsert_from('feed', 'product');
 TRUNCATE payloads;
 SELECT * FROM product_upsert_from('payload_feed', 'product');
 -- A key that comes again sees what was written before it.
-INSERT INTO feed VALUES ('a', '1', 'm', 1, 1), ('a', '1', 'm', 1, 2), ('a', '1', 'm', 1, 2), ('a', '1', 'm', NULL, 2), ('a', NULL, 'm', 1, 1), ('a', NULL, 'm', 1, 1);
+INSERT INTO feed VALUES ('a', '1', 'm', 1, 1), ('a', '1', 'm', 1, 2), ('a', '1', 'm', 1, 2), ('a', '1', 'm', NULL, 2),
+	('a', NULL, 'm', 1, 1), ('a', NULL, 'm', 1, 1);
 SELECT * FROM product_upsert_from('feed', 'product');
 SELECT brand, serial, manufacturer, price, stock FROM product ORDER BY serial;
 -- A key that two rows have already
@@ -41,7 +42,8 @@ TRUNCATE feed;
 INSERT INTO feed VALUES ('z', '1', 'm', 1, 1), ('a', '1', 'm', 1, 3);
 SELECT place($$SELECT product_upsert_from('feed', 'product')$$);
 -- A unique index on the key
-CREATE TABLE unique_key (brand text, serial text, manufacturer text, price numeric, stock int, UNIQUE (brand, serial, manufacturer));
+CREATE TABLE unique_key (brand text, serial text, manufacturer text, price numeric, stock int,
+	UNIQUE (brand, serial, manufacturer));
 INSERT INTO feed VALUES ('z', '1', 'm', 1, 2);
 SELECT * FROM product_upsert_from('feed', 'unique_key');
 -- No index at all

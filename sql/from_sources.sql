@@ -76,7 +76,8 @@ SELECT count(*) FROM product;
 SELECT * FROM product_upsert_from('product', 'product');
 CREATE VIEW dearer AS SELECT brand, serial, manufacturer, coalesce(price, 0) + 1 AS price FROM product;
 SELECT * FROM product_upsert_from('dearer', 'product');
-CREATE VIEW cloned AS SELECT brand || copy AS brand, serial, manufacturer, stock FROM product CROSS JOIN generate_series(1, 2) AS copy;
+CREATE VIEW cloned AS SELECT brand || copy AS brand, serial, manufacturer, stock
+  FROM product CROSS JOIN generate_series(1, 2) AS copy;
 SELECT * FROM product_upsert_from('cloned', 'product');
 SELECT count(*), count(DISTINCT (brand, serial, manufacturer)) FROM product;
 CREATE VIEW locking AS SELECT brand, serial, manufacturer, price + 1 AS price FROM product WHERE brand = 'f' FOR UPDATE;

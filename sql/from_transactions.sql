@@ -62,7 +62,9 @@ CREATE INDEX ON parted (brand, serial, manufacturer);
 CREATE VIEW high AS SELECT * FROM feed WHERE stock >= 2;
 BEGIN;
 SELECT * FROM product_upsert_from('high', 'parted_high');
-SELECT relation::regclass, mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation IN ('parted'::regclass, 'parted_high'::regclass) AND mode LIKE '%Exclusive%' ORDER BY 1, 2;
+SELECT relation::regclass, mode FROM pg_locks
+ WHERE pid = pg_backend_pid() AND relation IN ('parted'::regclass, 'parted_high'::regclass) AND mode LIKE '%Exclusive%'
+ ORDER BY 1, 2;
 COMMIT;
 RESET product_upsert.max_key_locks;
 
@@ -73,7 +75,8 @@ CREATE FUNCTION stable_count() RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN R
 CREATE FUNCTION stable_sql_count() RETURNS int LANGUAGE sql STABLE AS 'SELECT count(*)::int FROM product';
 CREATE FUNCTION volatile_count() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM product); END $$;
 CREATE VIEW counting AS SELECT brand, serial, manufacturer,
-	stable_count() + stable_sql_count() + (SELECT count(*)::int FROM product p WHERE f.brand <> '') AS stock, volatile_count() AS price FROM feed f ORDER BY serial;
+	stable_count() + stable_sql_count() + (SELECT count(*)::int FROM product p WHERE f.brand <> '') AS stock,
+	volatile_count() AS price FROM feed f ORDER BY serial;
 SELECT * FROM product_upsert_from('counting', 'product');
 SELECT serial, stock, price FROM product ORDER BY serial;
 SELECT * FROM product_upsert_from('counting', 'product');
@@ -94,8 +97,10 @@ CREATE VIEW busy AS SELECT brand, serial, manufacturer, upserting(serial) AS sto
 SELECT * FROM product_upsert_from('busy', 'product');
 SELECT brand, serial, price, stock FROM product ORDER BY brand, serial;
 -- One that loads another source into the target
-CREATE FUNCTION loading() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT updated + created FROM product_upsert_from('feed', 'product')); END $$;
-CREATE VIEW nested AS SELECT 'nested' AS brand, i::text AS serial, 'm' AS manufacturer, loading() AS stock FROM generate_series(1, 2) AS i;
+CREATE FUNCTION loading() RETURNS int
+	LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT updated + created FROM product_upsert_from('feed', 'product')); END $$;
+CREATE VIEW nested AS SELECT 'nested' AS brand, i::text AS serial, 'm' AS manufacturer, loading() AS stock
+  FROM generate_series(1, 2) AS i;
 SELECT * FROM product_upsert_from('nested', 'product');
 SELECT brand, serial, stock FROM product WHERE brand <> 'side' ORDER BY 1, 2;
 -- One that would alter or empty the target meanwhile
@@ -112,7 +117,8 @@ SELECT * FROM product_upsert_from('deleting', 'product');
 SELECT brand, serial, stock FROM product ORDER BY 1, 2;
 
 -- Writing does not go with parallel workers; so there are none, also where the planner would like them most.
-CREATE TABLE many AS SELECT 'many' AS brand, i::text AS serial, 'm' AS manufacturer, i AS stock FROM generate_series(1, 2000) AS i;
+CREATE TABLE many AS SELECT 'many' AS brand, i::text AS serial, 'm' AS manufacturer, i AS stock
+  FROM generate_series(1, 2000) AS i;
 ALTER TABLE many SET (parallel_workers = 2);
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;

@@ -23,11 +23,13 @@ CREATE TABLE product (
 	sku text CONSTRAINT one_sku UNIQUE
 );
 SELECT * FROM product_upsert_protect('product');
-INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '1', 'm', 'one'), ('b', '2', 'm', 'two'), ('b', '3', 'm', NULL), ('b', '3', 'n', NULL);
+INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '1', 'm', 'one'), ('b', '2', 'm', 'two'),
+	('b', '3', 'm', NULL), ('b', '3', 'n', NULL);
 SELECT try($$ INSERT INTO product (brand, serial, manufacturer) VALUES ('b', '1', 'm') $$);
 SELECT try($$ INSERT INTO product (brand, serial, manufacturer) VALUES ('b', '4', 'm'), ('b', '5', 'm'), ('b', '4', 'm') $$);
 SELECT try($$ INSERT INTO product (brand, serial, manufacturer) VALUES ('b', '4', 'm'), ('b', '2', 'm') $$);
-SELECT try($$ INSERT INTO product (brand, serial, manufacturer) SELECT brand, serial, manufacturer FROM product WHERE serial = '2' $$);
+SELECT try($$ INSERT INTO product (brand, serial, manufacturer) SELECT brand, serial, manufacturer
+	  FROM product WHERE serial = '2' $$);
 SELECT try($$ UPDATE product SET serial = '2' WHERE serial = '1' $$);
 SELECT try($$ UPDATE product SET manufacturer = 'm' $$);
 SELECT try($$ UPDATE product SET serial = '9', manufacturer = 'm' WHERE serial IN ('1', '3') $$);
@@ -36,15 +38,20 @@ SELECT try($$ WITH a AS (INSERT INTO product (brand, serial, manufacturer) VALUE
 SELECT try($$ WITH moved AS (UPDATE product SET serial = '4' WHERE serial = '1')
 	INSERT INTO product (brand, serial, manufacturer) VALUES ('b', '4', 'm') $$);
 -- A conflict on another unique index is not one on the key: what is then updated or inserted is looked at.
-SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'one') ON CONFLICT (sku) DO UPDATE SET price = 1 $$);
-SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'one') ON CONFLICT (sku) DO UPDATE SET serial = excluded.serial $$);
-SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'new') ON CONFLICT (sku) DO UPDATE SET price = 1 $$);
+SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'one')
+	ON CONFLICT (sku) DO UPDATE SET price = 1 $$);
+SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'one')
+	ON CONFLICT (sku) DO UPDATE SET serial = excluded.serial $$);
+SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'new')
+	ON CONFLICT (sku) DO UPDATE SET price = 1 $$);
 SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'new') ON CONFLICT DO NOTHING $$);
 SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'one') ON CONFLICT DO NOTHING $$);
 SELECT try($$ MERGE INTO product p USING (VALUES ('1', 'x'), ('1', 'y')) AS v (serial, sku) ON p.sku = v.sku
-	WHEN MATCHED THEN DO NOTHING WHEN NOT MATCHED THEN INSERT (brand, serial, manufacturer, sku) VALUES ('c', v.serial, 'm', v.sku) $$);
+	WHEN MATCHED THEN DO NOTHING
+	WHEN NOT MATCHED THEN INSERT (brand, serial, manufacturer, sku) VALUES ('c', v.serial, 'm', v.sku) $$);
 SELECT try($$ MERGE INTO product p USING (VALUES ('two'), ('three')) AS v (sku) ON p.sku = v.sku
-	WHEN MATCHED THEN UPDATE SET serial = '4' WHEN NOT MATCHED THEN INSERT (brand, serial, manufacturer, sku) VALUES ('b', '4', 'm', v.sku) $$);
+	WHEN MATCHED THEN UPDATE SET serial = '4'
+	WHEN NOT MATCHED THEN INSERT (brand, serial, manufacturer, sku) VALUES ('b', '4', 'm', v.sku) $$);
 COPY product (brand, serial, manufacturer) FROM STDIN;
 b	4	m
 b	2	m
@@ -71,7 +78,8 @@ INSERT INTO product (brand, serial, manufacturer) VALUES ('b', '1', 'm2');
 SELECT try($$ UPDATE product SET serial = CASE serial WHEN '1' THEN '2' ELSE '1' END WHERE serial IN ('1', '2') $$);
 SELECT try($$ UPDATE product SET manufacturer = CASE manufacturer WHEN 'm2' THEN 'n2' ELSE 'm2' END $$);
 SELECT try($$ UPDATE product SET serial = serial::int + 1 $$);
-SELECT try($$ MERGE INTO product p USING product q ON p.sku < q.sku OR p.sku > q.sku WHEN MATCHED THEN UPDATE SET serial = q.serial $$);
+SELECT try($$ MERGE INTO product p USING product q ON p.sku < q.sku OR p.sku > q.sku
+	WHEN MATCHED THEN UPDATE SET serial = q.serial $$);
 SELECT try($$ WITH gone AS (DELETE FROM product WHERE sku = 'one' RETURNING brand, serial, manufacturer)
 	INSERT INTO product (brand, serial, manufacturer, sku) SELECT *, 'again' FROM gone $$);
 SELECT try($$ WITH gone AS (DELETE FROM product WHERE sku = 'again')
@@ -99,7 +107,8 @@ SELECT brand, serial, manufacturer, sku FROM product ORDER BY serial, manufactur
 -- gives the key to a third row does not, whichever row it is.
 TRUNCATE product;
 ALTER TABLE product DISABLE TRIGGER product_upsert_guard;
-INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '1', NULL, 'one'), ('b', '1', NULL, 'two'), ('b', '2', NULL, 'three');
+INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '1', NULL, 'one'), ('b', '1', NULL, 'two'),
+	('b', '2', NULL, 'three');
 ALTER TABLE product ENABLE TRIGGER product_upsert_guard;
 BEGIN;
 UPDATE product SET price = price + 1;

@@ -64,7 +64,8 @@ SELECT product_upsert_key('product');
 INSERT INTO product VALUES ('b', '1', 'm', 1);
 SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm', 1) $$);
 DROP TRIGGER by_hand ON product;
-CREATE TRIGGER "New ones" AFTER INSERT ON product FOR EACH ROW WHEN (NEW.price > 0) EXECUTE FUNCTION product_upsert_guard('serial');
+CREATE TRIGGER "New ones" AFTER INSERT ON product FOR EACH ROW WHEN (NEW.price > 0)
+	EXECUTE FUNCTION product_upsert_guard('serial');
 SELECT product_upsert_key('product');
 SELECT try($$ INSERT INTO product VALUES ('c', '1', 'm', 1) $$);
 SELECT try($$ INSERT INTO product VALUES ('c', '1', 'm', 0) $$);

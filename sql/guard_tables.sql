@@ -58,7 +58,8 @@ INSERT INTO parted VALUES ('b', '1', 'm', 'eu'), ('b', '2', 'm', 'us'), ('b', '3
 SELECT try(format('INSERT INTO parted VALUES (%L, %L, %L, %L)', 'b', serial, 'm', region))
   FROM generate_series(1, 3) AS serial, unnest('{eu,us,in,jp}'::text[]) AS region;
 SELECT try($$ INSERT INTO parted VALUES ('b', '4', 'm', 'eu'), ('b', '4', 'm', 'us') $$);
-SELECT try(format('INSERT INTO parted_%s (brand, serial, manufacturer, region) VALUES (%L, %L, %L, %1$L)', region, 'b', serial, 'm'))
+SELECT try(format('INSERT INTO parted_%s (brand, serial, manufacturer, region) VALUES (%L, %L, %L, %1$L)',
+	region, 'b', serial, 'm'))
   FROM generate_series(1, 3) AS serial, unnest('{eu,us,in,jp}'::text[]) AS region;
 SELECT try($$ INSERT INTO parted_asia VALUES ('b', '1', 'm', 'jp') $$);
 SELECT try($$ INSERT INTO parted_asia VALUES ('b', '4', 'm', 'jp') $$);
@@ -128,7 +129,8 @@ INSERT INTO parted_jp VALUES ('b', '2', 'm', 'jp');
 SELECT * FROM key_locks;
 COMMIT;
 -- Another guard above it must mean the same key.
-SELECT try($$ CREATE TRIGGER whole AFTER INSERT OR UPDATE ON parted FOR EACH ROW EXECUTE FUNCTION product_upsert_guard('serial') $$);
+SELECT try($$ CREATE TRIGGER whole AFTER INSERT OR UPDATE ON parted FOR EACH ROW
+	EXECUTE FUNCTION product_upsert_guard('serial') $$);
 SELECT try($$ INSERT INTO parted VALUES ('b', '2', 'm', 'eu') $$);
 DROP TABLE parted;
 

@@ -17,7 +17,8 @@ SELECT * FROM product_upsert_protect('product');
 SELECT product_upsert(item('1', 1)) ->> 'action';
 SELECT product_upsert(item('1', 2)) -> 'previous';
 SELECT product_upsert(item('1', 2)) ->> 'action';
-SELECT r ->> 'action' FROM jsonb_array_elements(product_upsert(jsonb_build_array(item('2', 1), item('1', 3), item('2', 2), item('2', 2)))) AS r;
+SELECT r ->> 'action'
+  FROM jsonb_array_elements(product_upsert(jsonb_build_array(item('2', 1), item('1', 3), item('2', 2), item('2', 2)))) AS r;
 CREATE VIEW feed AS SELECT 'b' AS brand, n::text AS serial, 'm' AS manufacturer, 2 AS price FROM generate_series(1, 3) AS n;
 SELECT * FROM product_upsert_from('feed', 'product');
 SELECT try($$ INSERT INTO product VALUES ('b', '3', 'm') $$);

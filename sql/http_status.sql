@@ -45,8 +45,10 @@ EXECUTE request('{"brand": "no", "serial": "2", "manufacturer": "m", "stock": 2}
 -- An array: 201 if any of its objects was created
 EXECUTE request('[]');
 EXECUTE request('[{"brand": "b", "serial": "2", "manufacturer": "m"}]');
-EXECUTE request('[{"brand": "b", "serial": "2", "manufacturer": "m", "stock": 1}, {"brand": "b", "serial": "1", "manufacturer": "m"}, {"brand": "no", "serial": "1", "manufacturer": "m"}]');
-EXECUTE request('[{"brand": "b", "serial": "3", "manufacturer": "m"}, {"brand": "b", "serial": "3", "manufacturer": "m", "stock": 1}]');
+EXECUTE request('[{"brand": "b", "serial": "2", "manufacturer": "m", "stock": 1},
+	{"brand": "b", "serial": "1", "manufacturer": "m"}, {"brand": "no", "serial": "1", "manufacturer": "m"}]');
+EXECUTE request('[{"brand": "b", "serial": "3", "manufacturer": "m"},
+	{"brand": "b", "serial": "3", "manufacturer": "m", "stock": 1}]');
 EXECUTE request('[{"brand": "b", "serial": "1", "manufacturer": "m"}, {"brand": "b", "serial": "4", "manufacturer": "m"}]');
 
 -- It ends with the transaction, committed or not. What the session had is there again.

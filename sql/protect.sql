@@ -37,7 +37,8 @@ SELECT xmin = :'trigger_xmin'::xid, oid = :trigger_oid FROM pg_trigger WHERE tgr
 SELECT indexes('product');
 -- The number of keys that more than one row has, of the key that is asked for, before and after
 SELECT product_upsert_unprotect('product');
-INSERT INTO product (brand, serial, manufacturer) VALUES ('b', '1', 'm'), ('b', '1', 'm'), ('b', '1', 'm'), ('b', '2', NULL), ('b', '2', NULL), ('b', '3', 'm'), (NULL, '3', 'm'), ('', '3', 'm');
+INSERT INTO product (brand, serial, manufacturer) VALUES ('b', '1', 'm'), ('b', '1', 'm'), ('b', '1', 'm'), ('b', '2', NULL),
+	('b', '2', NULL), ('b', '3', 'm'), (NULL, '3', 'm'), ('', '3', 'm');
 SELECT * FROM product_upsert_protect('product');
 SELECT * FROM product_upsert_protect('product');
 -- Another key in one call: the same trigger, and an index if none serves. The old index stays.
@@ -168,7 +169,8 @@ BEGIN
 	before := ARRAY(SELECT oid FROM pg_trigger WHERE tgrelid = 'guarded'::regclass);
 	PERFORM product_upsert_protect('guarded', '{brand,serial}');
 	RETURN QUERY SELECT guards('guarded');
-	RETURN QUERY SELECT concat('of ', cardinality(before), ' stay ', count(*)) FROM pg_trigger WHERE oid = ANY (before) AND tgrelid = 'guarded'::regclass;
+	RETURN QUERY SELECT concat('of ', cardinality(before), ' stay ', count(*))
+	  FROM pg_trigger WHERE oid = ANY (before) AND tgrelid = 'guarded'::regclass;
 	IF NOT try('INSERT INTO guarded VALUES (''a'', ''1''), (''a'', ''1'')') LIKE '23505 |%' THEN
 		RETURN NEXT 'It does not work.';
 	END IF;
@@ -183,24 +185,33 @@ SELECT becomes('CREATE TRIGGER mine AFTER INSERT ON guarded ' || :'good');
 SELECT becomes('CREATE TRIGGER mine AFTER UPDATE ON guarded ' || :'good');
 SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE OR DELETE ON guarded ' || :'good');
 SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE OF brand ON guarded ' || :'good');
-SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded FOR EACH ROW WHEN (NEW.price > 0) EXECUTE FUNCTION product_upsert_guard(brand, serial)');
+SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded '
+	'FOR EACH ROW WHEN (NEW.price > 0) EXECUTE FUNCTION product_upsert_guard(brand, serial)');
 SELECT becomes('CREATE TRIGGER mine BEFORE INSERT OR UPDATE ON guarded ' || :'good');
-SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded FOR EACH STATEMENT EXECUTE FUNCTION product_upsert_guard(brand, serial)');
+SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded '
+	'FOR EACH STATEMENT EXECUTE FUNCTION product_upsert_guard(brand, serial)');
 SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'other');
 SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded FOR EACH ROW EXECUTE FUNCTION product_upsert_guard()');
-SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded FOR EACH ROW EXECUTE FUNCTION product_upsert_guard(serial, brand)');
+SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded '
+	'FOR EACH ROW EXECUTE FUNCTION product_upsert_guard(serial, brand)');
 SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'good', 'ALTER TABLE guarded DISABLE TRIGGER mine');
-SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'good', 'ALTER TABLE guarded ENABLE REPLICA TRIGGER mine');
-SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'good', 'ALTER TABLE guarded ENABLE ALWAYS TRIGGER mine');
+SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'good',
+	'ALTER TABLE guarded ENABLE REPLICA TRIGGER mine');
+SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'good',
+	'ALTER TABLE guarded ENABLE ALWAYS TRIGGER mine');
 SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'other', 'ALTER TABLE guarded DISABLE TRIGGER mine');
 -- A constraint trigger that means the same may stay, and be deferred; another cannot be replaced in place.
 SELECT becomes('CREATE CONSTRAINT TRIGGER mine AFTER INSERT OR UPDATE ON guarded DEFERRABLE INITIALLY IMMEDIATE ' || :'good');
 SELECT becomes('CREATE CONSTRAINT TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'other');
 -- Several: one that means the same stays, whatever its name; the others go.
-SELECT becomes('CREATE TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'other', 'CREATE TRIGGER b AFTER INSERT OR UPDATE ON guarded ' || :'good');
-SELECT becomes('CREATE TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'good', 'CREATE TRIGGER b AFTER INSERT OR UPDATE ON guarded ' || :'good');
-SELECT becomes('CREATE TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'other', 'CREATE TRIGGER b AFTER INSERT ON guarded ' || :'other', 'CREATE TRIGGER c BEFORE UPDATE ON guarded ' || :'good');
-SELECT becomes('CREATE CONSTRAINT TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'other', 'CREATE TRIGGER b AFTER INSERT ON guarded ' || :'good');
+SELECT becomes('CREATE TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'other',
+	'CREATE TRIGGER b AFTER INSERT OR UPDATE ON guarded ' || :'good');
+SELECT becomes('CREATE TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'good',
+	'CREATE TRIGGER b AFTER INSERT OR UPDATE ON guarded ' || :'good');
+SELECT becomes('CREATE TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'other',
+	'CREATE TRIGGER b AFTER INSERT ON guarded ' || :'other', 'CREATE TRIGGER c BEFORE UPDATE ON guarded ' || :'good');
+SELECT becomes('CREATE CONSTRAINT TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'other',
+	'CREATE TRIGGER b AFTER INSERT ON guarded ' || :'good');
 -- A trigger of another function is none of its business; its name is taken, though.
 CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TABLE guarded (brand text, serial text);

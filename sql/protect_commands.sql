@@ -113,7 +113,8 @@ SELECT seen();
 SELECT product_upsert_unprotect('product');
 SELECT seen();
 -- The commands themselves
-CREATE TRIGGER product_upsert_guard AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION product_upsert_guard(brand, serial, manufacturer);
+CREATE TRIGGER product_upsert_guard AFTER INSERT OR UPDATE ON product FOR EACH ROW
+	EXECUTE FUNCTION product_upsert_guard(brand, serial, manufacturer);
 CREATE INDEX ON product (product_upsert_hash(brand, serial, manufacturer));
 SELECT seen();
 ALTER TABLE product DISABLE TRIGGER product_upsert_guard;

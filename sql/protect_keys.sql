@@ -14,12 +14,15 @@ SET search_path = pu_protect_keys, public;
 
 -- Names of all kinds, of the table and of the columns
 CREATE SCHEMA "Pu ""protect""";
-CREATE TABLE "Pu ""protect"""."The 'table'" ("a""b" text, "c'd" text, "e\f" text, "g,h" text, "Käse" text, "SELECT" text, "%I %s" text, " " text, "$1" text, t text, k text);
-SELECT * FROM product_upsert_protect('"Pu ""protect"""."The ''table''"', ARRAY['a"b', 'c''d', 'e\f', 'g,h', 'Käse', 'SELECT', '%I %s', ' ', '$1', 't', 'k']);
+CREATE TABLE "Pu ""protect"""."The 'table'" ("a""b" text, "c'd" text, "e\f" text, "g,h" text, "Käse" text, "SELECT" text,
+	"%I %s" text, " " text, "$1" text, t text, k text);
+SELECT * FROM product_upsert_protect('"Pu ""protect"""."The ''table''"',
+	ARRAY['a"b', 'c''d', 'e\f', 'g,h', 'Käse', 'SELECT', '%I %s', ' ', '$1', 't', 'k']);
 SELECT guards('"Pu ""protect"""."The ''table''"');
 SELECT product_upsert_key('"Pu ""protect"""."The ''table''"');
 SELECT xmin FROM pg_trigger WHERE tgrelid = '"Pu ""protect"""."The ''table''"'::regclass \gset trigger_
-SELECT * FROM product_upsert_protect('"Pu ""protect"""."The ''table''"', ARRAY['a"b', 'c''d', 'e\f', 'g,h', 'Käse', 'SELECT', '%I %s', ' ', '$1', 't', 'k']);
+SELECT * FROM product_upsert_protect('"Pu ""protect"""."The ''table''"',
+	ARRAY['a"b', 'c''d', 'e\f', 'g,h', 'Käse', 'SELECT', '%I %s', ' ', '$1', 't', 'k']);
 SELECT xmin = :'trigger_xmin'::xid FROM pg_trigger WHERE tgrelid = '"Pu ""protect"""."The ''table''"'::regclass;
 INSERT INTO "Pu ""protect"""."The 'table'" VALUES ('1', '2', '3', '4', '5', '6', '7', '8', '9', '10', NULL);
 SELECT try($$ INSERT INTO "Pu ""protect"""."The 'table'" SELECT * FROM "Pu ""protect"""."The 'table'" $$);
@@ -76,9 +79,12 @@ CREATE MATERIALIZED VIEW materialized AS SELECT brand, serial, manufacturer FROM
 CREATE TYPE composite AS (brand text, serial text, manufacturer text);
 CREATE SEQUENCE sequence;
 CREATE INDEX index ON product (brand);
-SELECT relation, left(try(format('SELECT product_upsert_protect(%L)', relation)), 5) FROM unnest('{view,materialized,composite}'::text[]) AS relation;
-SELECT relation, left(try(format('SELECT product_upsert_key(%L)', relation)), 5) FROM unnest('{view,materialized,composite,sequence,index}'::text[]) AS relation;
-SELECT relation, left(try(format('SELECT product_upsert_lookup_index(%L)', relation)), 5) FROM unnest('{view,materialized,composite,sequence,index}'::text[]) AS relation;
+SELECT relation, left(try(format('SELECT product_upsert_protect(%L)', relation)), 5)
+  FROM unnest('{view,materialized,composite}'::text[]) AS relation;
+SELECT relation, left(try(format('SELECT product_upsert_key(%L)', relation)), 5)
+  FROM unnest('{view,materialized,composite,sequence,index}'::text[]) AS relation;
+SELECT relation, left(try(format('SELECT product_upsert_lookup_index(%L)', relation)), 5)
+  FROM unnest('{view,materialized,composite,sequence,index}'::text[]) AS relation;
 DROP VIEW view;
 DROP MATERIALIZED VIEW materialized;
 DROP TYPE composite;
@@ -100,9 +106,11 @@ BEGIN
 	PERFORM product_upsert_protect('typed', '{tenant,k}');
 	SELECT string_agg(product_upsert('typed', jsonb_build_object('n', n, 'k', v, 'tenant', tenant)) ->> 'action', ' ' ORDER BY n)
 	  INTO result
-	  FROM (VALUES (1, value, 1), (2, same, 1), (3, other, 1), (4, same, 2), (5, other, 2), (6, null, 2), (7, 'null'::jsonb, 2)) AS v (n, v, tenant);
+	  FROM (VALUES (1, value, 1), (2, same, 1), (3, other, 1), (4, same, 2), (5, other, 2), (6, null, 2),
+		(7, 'null'::jsonb, 2)) AS v (n, v, tenant);
 	result := concat_ws(' | ', type, result,
-		left(try(format('INSERT INTO typed SELECT * FROM jsonb_populate_record(NULL::typed, %L)', jsonb_build_object('k', same, 'tenant', 1))), 5),
+		left(try(format('INSERT INTO typed SELECT * FROM jsonb_populate_record(NULL::typed, %L)',
+			jsonb_build_object('k', same, 'tenant', 1))), 5),
 		left(try('UPDATE typed SET tenant = 1 WHERE n = 4'), 5),
 		try('UPDATE typed SET tenant = 3 WHERE n = 4'));
 	DROP TABLE typed;
@@ -113,7 +121,8 @@ SELECT by_type('citext', '"Abc"', '"aBC"', '"abd"');
 SELECT by_type('code', '"Abc"', '"aBC"', '"abd"');
 SELECT by_type('char(5)', '"a"', '"a  "', '"b"');
 SELECT by_type('numeric', '1.0', '1.00', '2');
-SELECT by_type('uuid', '"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"', '"{A0EEBC999C0B4EF8BB6D6BB9BD380A11}"', '"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12"');
+SELECT by_type('uuid', '"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"', '"{A0EEBC999C0B4EF8BB6D6BB9BD380A11}"',
+	'"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12"');
 SELECT by_type('colour', '"red"', '"red"', '"Red"');
 SELECT by_type('numeric[]', '[1.0, null]', '[1, null]', '[1]');
 SELECT by_type('pair', '{"x": 1.0, "y": "a"}', '{"x": 1, "y": "a"}', '{"x": 1}');

@@ -60,7 +60,8 @@ DROP TABLE parted;
 -- Foreign tables cannot be protected, nor can a table that has one as a partition.
 CREATE TABLE parted (brand text, serial text, region text) PARTITION BY LIST (region);
 CREATE SERVER pu_protect_server FOREIGN DATA WRAPPER file_fdw;
-CREATE FOREIGN TABLE parted_away PARTITION OF parted FOR VALUES IN ('away') SERVER pu_protect_server OPTIONS (filename '/nowhere');
+CREATE FOREIGN TABLE parted_away PARTITION OF parted FOR VALUES IN ('away') SERVER pu_protect_server
+	OPTIONS (filename '/nowhere');
 SELECT try($$ SELECT product_upsert_protect('parted', '{brand}') $$);
 SELECT try($$ SELECT product_upsert_protect('parted_away', '{brand}') $$);
 SELECT guards('parted');

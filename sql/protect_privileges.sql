@@ -58,7 +58,8 @@ DROP ROLE regress_pu_owner, regress_pu_user;
 -- What search_path has in front is not what is called.
 CREATE SCHEMA pu_decoy;
 CREATE FUNCTION pu_decoy.product_upsert_guard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''decoy''; END';
-CREATE FUNCTION pu_decoy.product_upsert_lookup_index(regclass) RETURNS regclass LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''decoy''; END';
+CREATE FUNCTION pu_decoy.product_upsert_lookup_index(regclass) RETURNS regclass
+	LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''decoy''; END';
 CREATE FUNCTION pu_decoy.product_upsert_key(regclass) RETURNS name[] LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''decoy''; END';
 CREATE FUNCTION pu_decoy.format(text, VARIADIC "any") RETURNS text LANGUAGE internal AS 'text_format';
 CREATE FUNCTION pu_decoy.count() RETURNS int LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''decoy''; END';

@@ -48,7 +48,8 @@ SET plan_cache_mode = force_custom_plan;
 BEGIN;
 SELECT product_upsert('shelf', jsonb_build_object('brand', '7', 'serial', 1, 'manufacturer', NULL, 'price', price)) ->> 'action'
   FROM generate_series(1, 3) AS price;
-SELECT DISTINCT relation::regclass FROM pg_locks WHERE relation::regclass::text ~ '^shelf[a-z_0-9]*$' AND relation::regclass::text !~ 'idx' ORDER BY 1;
+SELECT DISTINCT relation::regclass FROM pg_locks WHERE relation::regclass::text ~ '^shelf[a-z_0-9]*$'
+   AND relation::regclass::text !~ 'idx' ORDER BY 1;
 COMMIT;
 RESET plan_cache_mode;
 SELECT product_upsert('shelf', jsonb_build_object('brand', NULL, 'serial', 1, 'manufacturer', 'm', 'price', price)) ->> 'action'
@@ -63,7 +64,8 @@ SELECT product_upsert('by_price', '{"brand": "a", "serial": "9", "manufacturer":
 \echo :SQLSTATE
 
 CREATE SEQUENCE by_day_id;
-CREATE TABLE by_day (id bigint DEFAULT nextval('by_day_id'), brand text, serial text, manufacturer text, price int, day date DEFAULT '2024-01-01') PARTITION BY RANGE (day);
+CREATE TABLE by_day (id bigint DEFAULT nextval('by_day_id'), brand text, serial text, manufacturer text, price int,
+	day date DEFAULT '2024-01-01') PARTITION BY RANGE (day);
 CREATE TABLE by_day_2024 PARTITION OF by_day FOR VALUES FROM ('2024-01-01') TO ('2025-01-01') PARTITION BY HASH (id);
 CREATE TABLE by_day_2024_0 PARTITION OF by_day_2024 FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE by_day_2024_1 PARTITION OF by_day_2024 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
@@ -82,7 +84,8 @@ SELECT tableoid::regclass, brand, serial, manufacturer, price, day FROM by_day O
 BEGIN;
 SELECT product_upsert('by_day_2025', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 8}');
 SELECT classid::regclass FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
-SELECT product_upsert('by_day_2024_0', '{"brand": "p", "serial": "1", "manufacturer": "m", "id": 1000, "day": "2024-02-02"}') ->> 'action';
+SELECT product_upsert('by_day_2024_0', '{"brand": "p", "serial": "1", "manufacturer": "m", "id": 1000, "day": "2024-02-02"}')
+	->> 'action';
 SELECT DISTINCT classid::regclass FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
 COMMIT;
 SELECT product_upsert('by_day_2025', '{"brand": "q", "serial": "1", "manufacturer": "m", "id": 1, "day": "2024-05-05"}');
@@ -91,12 +94,14 @@ SELECT product_upsert('by_day_2025', '{"brand": "a", "serial": "1", "manufacture
 \echo :SQLSTATE
 
 -- A unique index on a partitioned table has the partition column; it is not the key's.
-CREATE TABLE by_id (id int DEFAULT 1, brand text, serial text, manufacturer text, price int, UNIQUE (id, brand, serial, manufacturer)) PARTITION BY LIST (id);
+CREATE TABLE by_id (id int DEFAULT 1, brand text, serial text, manufacturer text, price int,
+	UNIQUE (id, brand, serial, manufacturer)) PARTITION BY LIST (id);
 CREATE TABLE by_id_1 PARTITION OF by_id FOR VALUES IN (1);
 CREATE INDEX ON by_id (brand);
 SELECT four_calls('by_id') ->> 'action';
 -- One on a table partitioned by the key is.
-CREATE TABLE by_key (brand text, serial text, manufacturer text, price int, UNIQUE (serial, manufacturer, brand)) PARTITION BY HASH (brand, serial, manufacturer);
+CREATE TABLE by_key (brand text, serial text, manufacturer text, price int, UNIQUE (serial, manufacturer, brand))
+	PARTITION BY HASH (brand, serial, manufacturer);
 CREATE TABLE by_key_0 PARTITION OF by_key FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE by_key_1 PARTITION OF by_key FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 SELECT four_calls('by_key') ->> 'action';
@@ -141,9 +146,12 @@ BEGIN
 	CREATE INDEX ON wide (brand);
 END $$;
 SELECT r ->> 'action', (SELECT count(*) FROM jsonb_object_keys(r -> 'product')), r -> 'product' -> 'c1500'
-  FROM product_upsert('wide', (SELECT '{"brand": "a", "serial": "1", "manufacturer": "m"}' || jsonb_object_agg('c' || i, i) FROM generate_series(1, 1500) i)) r;
-SELECT r ->> 'action', (SELECT count(*) FROM jsonb_object_keys(r -> 'previous')), r -> 'product' -> 'c1499', r -> 'previous' -> 'c1499'
-  FROM product_upsert('wide', (SELECT '{"brand": "a", "serial": "1", "manufacturer": "m"}' || jsonb_object_agg('c' || i, -i) FROM generate_series(1, 1500) i)) r;
+  FROM product_upsert('wide', (SELECT '{"brand": "a", "serial": "1", "manufacturer": "m"}' || jsonb_object_agg('c' || i, i)
+	  FROM generate_series(1, 1500) i)) r;
+SELECT r ->> 'action', (SELECT count(*) FROM jsonb_object_keys(r -> 'previous')), r -> 'product' -> 'c1499',
+	r -> 'previous' -> 'c1499'
+  FROM product_upsert('wide', (SELECT '{"brand": "a", "serial": "1", "manufacturer": "m"}' || jsonb_object_agg('c' || i, -i)
+	  FROM generate_series(1, 1500) i)) r;
 SELECT product_upsert('wide', '{"brand": "a", "serial": "1", "manufacturer": "m", "c777": 7}') -> 'previous';
 -- More shapes of payload than plans are kept
 DO $$
@@ -156,7 +164,8 @@ SELECT r ->> 'action', count(*)
   FROM generate_series(0, 2) AS turn, generate_series(1, 100) AS i,
 	   product_upsert('shapes', jsonb_build_object('brand', 'a', 'serial', '1', 'manufacturer', 'm', 'c' || i, turn)) AS r
  GROUP BY 1 ORDER BY 1;
-SELECT count(*) BETWEEN 1 AND 64 AS plans_kept FROM pg_backend_memory_contexts WHERE name = 'CachedPlanSource' AND ident LIKE '%pu_tables.shapes%';
+SELECT count(*) BETWEEN 1 AND 64 AS plans_kept FROM pg_backend_memory_contexts WHERE name = 'CachedPlanSource'
+   AND ident LIKE '%pu_tables.shapes%';
 -- More tables than are remembered
 DO $$
 DECLARE
@@ -169,7 +178,8 @@ BEGIN
 	FOR turn IN 1 .. 2 LOOP
 		actions := '';
 		FOR i IN 1 .. 150 LOOP
-			actions := actions || left(product_upsert(format('many_%s', i), jsonb_build_object('brand', 'a', 'serial', '1', 'manufacturer', 'm', 'n', turn)) ->> 'action', 1);
+			actions := actions || left(product_upsert(format('many_%s', i),
+				jsonb_build_object('brand', 'a', 'serial', '1', 'manufacturer', 'm', 'n', turn)) ->> 'action', 1);
 		END LOOP;
 		RAISE INFO '%', actions;
 	END LOOP;
@@ -177,7 +187,8 @@ END $$;
 
 SELECT count(*) BETWEEN 100 AND 128 AS tables_remembered FROM pg_backend_memory_contexts WHERE name = 'product_upsert target';
 -- Nothing else is left of the calls.
-SELECT name FROM pg_backend_memory_contexts WHERE name LIKE 'product_upsert%' AND name NOT IN ('product_upsert target', 'product_upsert targets', 'product_upsert statement');
+SELECT name FROM pg_backend_memory_contexts WHERE name LIKE 'product_upsert%'
+   AND name NOT IN ('product_upsert target', 'product_upsert targets', 'product_upsert statement');
 
 DROP SCHEMA pu_tables CASCADE;
 DROP SERVER shelf_server;

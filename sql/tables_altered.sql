@@ -16,7 +16,8 @@ CREATE INDEX ON plain (brand, serial, manufacturer);
 -- dropped columns, columns that were added later, a column of the key added later
 CREATE TABLE evolved (gone1 int, brand text, gone2 text, serial text, price int);
 INSERT INTO evolved VALUES (1, 'a', 'x', '1', 5);
-ALTER TABLE evolved DROP COLUMN gone1, DROP COLUMN gone2, ADD COLUMN manufacturer text DEFAULT 'm', ADD COLUMN added int DEFAULT 42;
+ALTER TABLE evolved DROP COLUMN gone1, DROP COLUMN gone2, ADD COLUMN manufacturer text DEFAULT 'm',
+	ADD COLUMN added int DEFAULT 42;
 CREATE INDEX ON evolved (brand);
 SELECT four_calls('evolved');
 
@@ -30,14 +31,17 @@ ALTER TABLE evolved RENAME TO renamed;
 SELECT product_upsert('renamed', '{"brand": "a", "serial": "1", "manufacturer": "m", "cost": 5}') -> 'previous';
 CREATE SCHEMA pu_tables_altered_2;
 ALTER TABLE renamed SET SCHEMA pu_tables_altered_2;
-SELECT product_upsert('pu_tables_altered_2.renamed', '{"brand": "a", "serial": "1", "manufacturer": "m", "cost": 6}') -> 'previous';
+SELECT product_upsert('pu_tables_altered_2.renamed', '{"brand": "a", "serial": "1", "manufacturer": "m", "cost": 6}')
+	-> 'previous';
 ALTER SCHEMA pu_tables_altered_2 RENAME TO pu_tables_altered_3;
-SELECT product_upsert('pu_tables_altered_3.renamed', '{"brand": "a", "serial": "1", "manufacturer": "m", "cost": 7}') -> 'previous';
+SELECT product_upsert('pu_tables_altered_3.renamed', '{"brand": "a", "serial": "1", "manufacturer": "m", "cost": 7}')
+	-> 'previous';
 ALTER TABLE pu_tables_altered_3.renamed DROP COLUMN manufacturer;
 SELECT product_upsert('pu_tables_altered_3.renamed', '{"brand": "a", "serial": "1", "manufacturer": "m", "cost": 8}');
 \echo :SQLSTATE
 ALTER TABLE pu_tables_altered_3.renamed ADD COLUMN manufacturer text DEFAULT 'm';
-SELECT product_upsert('pu_tables_altered_3.renamed', '{"brand": "a", "serial": "1", "manufacturer": "m", "cost": 8}') -> 'previous';
+SELECT product_upsert('pu_tables_altered_3.renamed', '{"brand": "a", "serial": "1", "manufacturer": "m", "cost": 8}')
+	-> 'previous';
 DROP TABLE pu_tables_altered_3.renamed;
 CREATE TABLE pu_tables_altered_3.renamed (manufacturer text, serial int, brand text, cost text);
 CREATE INDEX ON pu_tables_altered_3.renamed (brand);
@@ -53,7 +57,8 @@ SELECT product_upsert('plain', '{"brand": "u", "serial": "3", "manufacturer": "m
 CREATE TYPE size AS (w int, h int);
 CREATE TABLE sized (brand text, serial text, manufacturer text, size size);
 CREATE INDEX ON sized (brand);
-SELECT product_upsert('sized', '{"brand": "a", "serial": "1", "manufacturer": "m", "size": {"w": 1, "h": 2}}') -> 'product' -> 'size';
+SELECT product_upsert('sized', '{"brand": "a", "serial": "1", "manufacturer": "m", "size": {"w": 1, "h": 2}}')
+	-> 'product' -> 'size';
 ALTER TYPE size ADD ATTRIBUTE d int;
 SELECT product_upsert('sized', '{"brand": "a", "serial": "1", "manufacturer": "m", "size": {"w": 1, "h": 2, "d": 3}}');
 ALTER TYPE size DROP ATTRIBUTE w;

@@ -58,14 +58,16 @@ SELECT product_upsert('with_both', '{"brand": "a", "serial": "1", "manufacturer"
 SELECT product_upsert('with_both', '{"brand": "b", "serial": "1", "manufacturer": "m", "sku": "s"}');
 \echo :SQLSTATE
 -- exclusion constraints
-CREATE TABLE with_exclusion (LIKE plain, CONSTRAINT no_overlap EXCLUDE USING gist (brand WITH =, int4range(price, price + 10) WITH &&));
+CREATE TABLE with_exclusion (LIKE plain,
+	CONSTRAINT no_overlap EXCLUDE USING gist (brand WITH =, int4range(price, price + 10) WITH &&));
 CREATE INDEX ON with_exclusion (brand);
 SELECT product_upsert('with_exclusion', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 1}') ->> 'action';
 SELECT product_upsert('with_exclusion', '{"brand": "a", "serial": "2", "manufacturer": "m", "price": 5}');
 \echo :SQLSTATE
 -- foreign keys, in both directions, and deferred
 CREATE TABLE maker (name text PRIMARY KEY);
-CREATE TABLE with_fk (LIKE plain INCLUDING ALL, id int PRIMARY KEY DEFAULT 1, maker text REFERENCES maker DEFERRABLE INITIALLY DEFERRED);
+CREATE TABLE with_fk (LIKE plain INCLUDING ALL, id int PRIMARY KEY DEFAULT 1,
+	maker text REFERENCES maker DEFERRABLE INITIALLY DEFERRED);
 CREATE TABLE review (product int REFERENCES with_fk ON UPDATE CASCADE);
 BEGIN;
 SELECT product_upsert('with_fk', '{"brand": "a", "serial": "1", "manufacturer": "m", "maker": "later"}') ->> 'action';

@@ -21,7 +21,8 @@ CREATE SEQUENCE a_sequence;
 CREATE INDEX an_index ON plain (price);
 CREATE TYPE a_type AS (brand text, serial text, manufacturer text);
 CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
-CREATE FOREIGN TABLE a_foreign_table (brand text, serial text, manufacturer text, price int) SERVER files OPTIONS (program 'echo f,1,m,1', format 'csv');
+CREATE FOREIGN TABLE a_foreign_table (brand text, serial text, manufacturer text, price int) SERVER files
+	OPTIONS (program 'echo f,1,m,1', format 'csv');
 SELECT product_upsert('a_view', '{"brand": "a", "serial": "1", "manufacturer": "m"}');
 \echo :SQLSTATE
 SELECT product_upsert('a_matview', '{"brand": "a", "serial": "1", "manufacturer": "m"}');
@@ -40,7 +41,8 @@ SELECT product_upsert_lock('a_view', '{"brand": "a", "serial": "1", "manufacture
 -- whatever there would be to do with it.
 CREATE TABLE partly_foreign (brand text, serial text, manufacturer text, price int) PARTITION BY LIST (brand);
 CREATE TABLE here PARTITION OF partly_foreign FOR VALUES IN ('a', 'b');
-CREATE FOREIGN TABLE there PARTITION OF partly_foreign FOR VALUES IN ('f') SERVER files OPTIONS (program 'echo f,1,m,1', format 'csv');
+CREATE FOREIGN TABLE there PARTITION OF partly_foreign FOR VALUES IN ('f') SERVER files
+	OPTIONS (program 'echo f,1,m,1', format 'csv');
 CREATE INDEX ON here (brand);
 SET client_min_messages = error;
 SELECT product_upsert('partly_foreign', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 1}') ->> 'action';
@@ -50,7 +52,8 @@ SELECT product_upsert('partly_foreign', '{"brand": "f", "serial": "1", "manufact
 \echo :SQLSTATE
 SELECT product_upsert('partly_foreign', '{"brand": "f", "serial": "1", "manufacturer": "m"}', '{"price": 3}');
 \echo :SQLSTATE
-SELECT product_upsert('partly_foreign', '[{"brand": "b", "serial": "1", "manufacturer": "m"}, {"brand": "f", "serial": "1", "manufacturer": "m"}]');
+SELECT product_upsert('partly_foreign',
+	'[{"brand": "b", "serial": "1", "manufacturer": "m"}, {"brand": "f", "serial": "1", "manufacturer": "m"}]');
 \echo :SQLSTATE
 CREATE TABLE some_foreign AS SELECT 'f' AS brand, '1' AS serial, 'm' AS manufacturer;
 SELECT product_upsert_from('some_foreign', 'partly_foreign');

@@ -108,7 +108,8 @@ END $$;
 CREATE TRIGGER a AFTER INSERT OR UPDATE ON watched FOR EACH ROW EXECUTE FUNCTION watch();
 CREATE TRIGGER b BEFORE INSERT OR UPDATE ON watched FOR EACH STATEMENT EXECUTE FUNCTION watch();
 CREATE TRIGGER c AFTER INSERT ON watched REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION watch_inserted();
-CREATE TRIGGER d AFTER UPDATE ON watched REFERENCING OLD TABLE AS o NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION watch_updated();
+CREATE TRIGGER d AFTER UPDATE ON watched REFERENCING OLD TABLE AS o NEW TABLE AS n FOR EACH STATEMENT
+	EXECUTE FUNCTION watch_updated();
 SELECT product_upsert('watched', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 1}') ->> 'action';
 SELECT product_upsert('watched', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 1}') ->> 'action';
 SELECT product_upsert('watched', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 2}') ->> 'action';
@@ -139,7 +140,8 @@ BEGIN
 END $$;
 CREATE TRIGGER touch AFTER INSERT OR UPDATE ON touched_part FOR EACH ROW EXECUTE FUNCTION touch_part();
 SELECT product_upsert('touched_parts', '{"brand": "a", "serial": "1", "manufacturer": "m", "price": 1}');
-CREATE TABLE family (brand text, serial text, manufacturer text, id int UNIQUE, parent int REFERENCES family (id) ON UPDATE CASCADE);
+CREATE TABLE family (brand text, serial text, manufacturer text, id int UNIQUE,
+	parent int REFERENCES family (id) ON UPDATE CASCADE);
 CREATE INDEX ON family (brand, serial, manufacturer);
 SELECT product_upsert('family', '{"brand": "a", "serial": "1", "manufacturer": "m", "id": 1, "parent": 1}') ->> 'action';
 SELECT product_upsert('family', '{"brand": "a", "serial": "1", "manufacturer": "m", "id": 2}');

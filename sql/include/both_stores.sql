@@ -44,7 +44,8 @@ BEGIN
 			outcomes := outcomes || outcome;
 		END LOOP;
 		outcomes := outcomes || array(SELECT 'event ' || entry FROM event ORDER BY n);
-		EXECUTE format('SELECT $1 || array(SELECT ''row '' || tableoid::regclass || '' '' || t::text FROM %s t ORDER BY 1)', target)
+		EXECUTE format('SELECT $1 || array('
+			'SELECT ''row '' || tableoid::regclass || '' '' || t::text FROM %s t ORDER BY 1)', target)
 		   INTO outcomes USING outcomes;
 		first_outcomes := coalesce(first_outcomes, outcomes);
 	END LOOP;
