@@ -84,7 +84,8 @@ SELECT product_upsert('[
 -- A batch can go on after a caught error.
 DO $$
 BEGIN
-	PERFORM product_upsert('[{"brand": "e", "serial": "1", "manufacturer": "m"}, {"brand": "twice", "serial": "1", "manufacturer": "m"}]');
+	PERFORM product_upsert('[{"brand": "e", "serial": "1", "manufacturer": "m"},
+		{"brand": "twice", "serial": "1", "manufacturer": "m"}]');
 EXCEPTION WHEN cardinality_violation THEN
 	PERFORM product_upsert('[{"brand": "e", "serial": "2", "manufacturer": "m"}]');
 END $$;

@@ -87,7 +87,8 @@ SELECT serial, stock FROM product ORDER BY serial;
 -- In functions that call themselves STABLE, whose own statements all see the same snapshot
 CREATE FUNCTION stable_upsert(jsonb) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
-	RETURN concat_ws(' ', product_upsert($1) ->> 'action', product_upsert($1) ->> 'action', (SELECT count(*) FROM product WHERE serial = $1 ->> 'serial'));
+	RETURN concat_ws(' ', product_upsert($1) ->> 'action', product_upsert($1) ->> 'action',
+		(SELECT count(*) FROM product WHERE serial = $1 ->> 'serial'));
 END $$;
 SELECT stable_upsert(payload(9, 1));
 SELECT stable_upsert(payload(9, 1));
@@ -115,7 +116,8 @@ SELECT action FROM feed;
 CREATE FUNCTION also() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	IF NEW.serial NOT LIKE '%-copy' THEN
-		RAISE INFO '% copy: %', TG_OP, product_upsert(to_jsonb(NEW) || jsonb_build_object('serial', NEW.serial || '-copy')) ->> 'action';
+		RAISE INFO '% copy: %', TG_OP,
+			product_upsert(to_jsonb(NEW) || jsonb_build_object('serial', NEW.serial || '-copy')) ->> 'action';
 	END IF;
 	RETURN NEW;
 END $$;
@@ -130,7 +132,8 @@ BEGIN
 	RAISE INFO '% depth %: %', TG_OP, pg_trigger_depth(), product_upsert(to_jsonb(NEW) || '{"note": "noted"}') ->> 'action';
 	RETURN NULL;
 END $$;
-CREATE TRIGGER note AFTER INSERT OR UPDATE ON product FOR EACH ROW WHEN (NEW.note IS DISTINCT FROM 'noted') EXECUTE FUNCTION note_once();
+CREATE TRIGGER note AFTER INSERT OR UPDATE ON product FOR EACH ROW WHEN (NEW.note IS DISTINCT FROM 'noted')
+	EXECUTE FUNCTION note_once();
 SELECT product_upsert(payload(31, 1)) ->> 'action';
 SELECT serial, stock, note FROM product WHERE serial = '31';
 DROP TRIGGER note ON product;
@@ -183,7 +186,8 @@ DECLARE
 BEGIN
 	IF pg_trigger_depth() = 1 THEN
 		FOR i IN 0 .. 127 LOOP
-			SELECT '{"brand": "n", "manufacturer": "m"}' || jsonb_build_object('serial', i::text) || coalesce(jsonb_object_agg('c' || n, n) FILTER (WHERE i >> (n - 1) & 1 = 1), '{}')
+			SELECT '{"brand": "n", "manufacturer": "m"}' || jsonb_build_object('serial', i::text)
+				|| coalesce(jsonb_object_agg('c' || n, n) FILTER (WHERE i >> (n - 1) & 1 = 1), '{}')
 			  INTO shape FROM generate_series(1, 7) AS n;
 			DISCARD PLANS;
 			PERFORM product_upsert('nested', shape);
@@ -253,14 +257,17 @@ SELECT product_upsert('pu_calls.product', '{"brand": "b", "serial": "41", "manuf
 SELECT product_upsert('pu_calls.variable', '{"brand": "b", "serial": "41", "manufacturer": "m", "stock": 41}');
 SELECT product_upsert('pu_calls.variable', '{"brand": "b", "serial": "41", "manufacturer": "m", "stock": 42}');
 SELECT product_upsert('pu_calls.collated', '{"brand": "b", "serial": "x", "manufacturer": "m", "stock": 3}');
-SELECT product_upsert('pu_calls.collated', '{"brand": "B", "serial": "x", "manufacturer": "M", "stock": 3}') OPERATOR(pg_catalog.->>) 'action';
-SELECT product_upsert('pu_calls.collated', '{"brand": "b", "serial": "X", "manufacturer": "m", "stock": 3}') OPERATOR(pg_catalog.->>) 'action';
+SELECT product_upsert('pu_calls.collated',
+	'{"brand": "B", "serial": "x", "manufacturer": "M", "stock": 3}') OPERATOR(pg_catalog.->>) 'action';
+SELECT product_upsert('pu_calls.collated',
+	'{"brand": "b", "serial": "X", "manufacturer": "m", "stock": 3}') OPERATOR(pg_catalog.->>) 'action';
 BEGIN;
 SELECT product_upsert_lock('pu_calls.product', '{"brand": "b", "serial": "1", "manufacturer": "m"}');
 SELECT target, granted, pid OPERATOR(pg_catalog.=) pg_backend_pid() FROM public.product_upsert_locks;
 COMMIT;
 SET search_path = '';
-SELECT public.product_upsert('pu_calls.product', '{"brand": "b", "serial": "1", "manufacturer": "m", "stock": 42}') OPERATOR(pg_catalog.->>) 'action';
+SELECT public.product_upsert('pu_calls.product',
+	'{"brand": "b", "serial": "1", "manufacturer": "m", "stock": 42}') OPERATOR(pg_catalog.->>) 'action';
 SET search_path = pu_calls, public;
 DROP SCHEMA pu_evil CASCADE;
 
@@ -310,7 +317,8 @@ RESET plan_cache_mode;
 SELECT name AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
 SELECT set_config(:'parallel', 'on', false);
 SELECT product_upsert(payload(50, 8)) ->> 'action';
-SELECT sum(stock) FROM (SELECT (product_upsert(payload(serial::int, 9)) -> 'product' ->> 'stock')::int AS stock FROM product WHERE serial IN ('50', '51')) AS s;
+SELECT sum(stock) FROM (SELECT (product_upsert(payload(serial::int, 9)) -> 'product' ->> 'stock')::int AS stock
+	  FROM product WHERE serial IN ('50', '51')) AS s;
 SELECT set_config(:'parallel', 'off', false);
 -- What the session calls dates and numbers
 SET datestyle = 'German';
@@ -319,11 +327,13 @@ SET bytea_output = 'escape';
 CREATE TABLE styled (brand text, serial date, manufacturer bytea, span interval);
 CREATE INDEX ON styled (brand);
 SELECT product_upsert('styled', '{"brand": "a", "serial": "2024-02-01", "manufacturer": "\\x00ff", "span": "1 day 2:00"}');
-SELECT product_upsert('styled', '{"brand": "a", "serial": "1.2.2024", "manufacturer": "\\000\\377", "span": "P1DT2H"}') ->> 'action';
+SELECT product_upsert('styled', '{"brand": "a", "serial": "1.2.2024", "manufacturer": "\\000\\377", "span": "P1DT2H"}')
+	->> 'action';
 RESET datestyle;
 RESET intervalstyle;
 RESET bytea_output;
-SELECT product_upsert('styled', '{"brand": "a", "serial": "2024-02-01", "manufacturer": "\\x00ff", "span": "P1DT2H"}') ->> 'action';
+SELECT product_upsert('styled', '{"brand": "a", "serial": "2024-02-01", "manufacturer": "\\x00ff", "span": "P1DT2H"}')
+	->> 'action';
 
 -- standard_conforming_strings and quote_all_identifiers alter how text is quoted.
 SET standard_conforming_strings = off;

@@ -113,7 +113,8 @@ SELECT put('13');
 RESET SESSION AUTHORIZATION;
 GRANT CREATE ON SCHEMA pu_definer TO regress_pu_caller;
 SET SESSION AUTHORIZATION regress_pu_caller;
-CREATE FUNCTION put_for_salary(serial text) RETURNS text LANGUAGE sql SET product_upsert.default_table = 'salary' AS 'SELECT put($1)';
+CREATE FUNCTION put_for_salary(serial text) RETURNS text
+	LANGUAGE sql SET product_upsert.default_table = 'salary' AS 'SELECT put($1)';
 RESET product_upsert.default_table;
 SELECT put_for_salary('14');
 \echo :SQLSTATE
@@ -151,7 +152,8 @@ RESET product_upsert.default_table;
 SELECT put('22');
 RESET SESSION AUTHORIZATION;
 DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET product_upsert.default_table', current_database()); END $$;
-DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET product_upsert.default_table = %L', current_user, current_database(), 'salary'); END $$;
+DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET product_upsert.default_table = %L',
+	current_user, current_database(), 'salary'); END $$;
 \connect
 SET client_min_messages = warning;
 SET search_path = pu_definer, public;
@@ -164,7 +166,8 @@ SELECT put_as_superuser('23');
 \set VERBOSITY default
 SELECT put_pinned('24');
 RESET SESSION AUTHORIZATION;
-DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET product_upsert.default_table', current_user, current_database()); END $$;
+DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET product_upsert.default_table',
+	current_user, current_database()); END $$;
 \connect
 SET client_min_messages = warning;
 SET search_path = pu_definer, public;
@@ -185,10 +188,13 @@ SELECT string_agg(serial, ', ' ORDER BY length(serial), serial) FROM product;
 
 -- A low limit of the caller's does not make the owner lock the whole table for him.
 CREATE FUNCTION put_two() RETURNS int LANGUAGE sql SECURITY DEFINER SET search_path = pu_definer, public AS $$
-	SELECT jsonb_array_length(product_upsert('product', (SELECT jsonb_agg(jsonb_build_object('brand', 'b', 'serial', n::text, 'manufacturer', 'm')) FROM generate_series(1, 2) AS n))) $$;
+	SELECT jsonb_array_length(product_upsert('product',
+		(SELECT jsonb_agg(jsonb_build_object('brand', 'b', 'serial', n::text, 'manufacturer', 'm'))
+		  FROM generate_series(1, 2) AS n))) $$;
 ALTER FUNCTION put_two OWNER TO regress_pu_owner;
 CREATE VIEW own_locks AS SELECT locktype, mode, count(*) FROM pg_locks
- WHERE pid = pg_backend_pid() AND (locktype = 'advisory' OR relation = 'product'::regclass AND mode <> 'AccessShareLock') GROUP BY 1, 2 ORDER BY 1, 2;
+ WHERE pid = pg_backend_pid() AND (locktype = 'advisory' OR relation = 'product'::regclass AND mode <> 'AccessShareLock')
+ GROUP BY 1, 2 ORDER BY 1, 2;
 GRANT SELECT ON own_locks TO regress_pu_caller;
 SET SESSION AUTHORIZATION regress_pu_caller;
 SET product_upsert.max_key_locks = 1;

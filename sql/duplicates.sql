@@ -12,7 +12,8 @@ SET search_path = pu_duplicates, public;
 
 CREATE VIEW template AS SELECT v.*, n * 10 AS price FROM (VALUES
 	(5, 'b', '1', 'm'), (3, 'b', '1', 'm'), (10, 'b', '1', 'm'), (1, 'b', '2', 'm'), (2, 'b', NULL, 'm'), (4, 'b', '', 'm'),
-	(6, 'b', NULL, 'm'), (7, NULL, NULL, NULL), (8, NULL, NULL, NULL), (9, 'b', 'null', 'm')) AS v (n, brand, serial, manufacturer);
+	(6, 'b', NULL, 'm'), (7, NULL, NULL, NULL), (8, NULL, NULL, NULL), (9, 'b', 'null', 'm')
+) AS v (n, brand, serial, manufacturer);
 -- duplicates(table): in an order of our own, as they come in none
 CREATE FUNCTION duplicates(target regclass) RETURNS TABLE (key jsonb, copies bigint, rows jsonb) LANGUAGE sql AS $$
 	SELECT * FROM product_upsert_duplicates(target) ORDER BY key::text COLLATE "C"
@@ -28,11 +29,13 @@ CREATE TABLE several (brand text, serial text, n int, price int, manufacturer te
 INSERT INTO several SELECT brand, serial, n % 3, price, manufacturer FROM template;
 SELECT * FROM duplicates('several');
 -- None, but unique and not null: the one of fewest columns
-CREATE TABLE uniquely (n int NOT NULL, more int NOT NULL DEFAULT 0, brand text, serial text, manufacturer text, price int NOT NULL, UNIQUE (price, n), UNIQUE (n) INCLUDE (price));
+CREATE TABLE uniquely (n int NOT NULL, more int NOT NULL DEFAULT 0, brand text, serial text, manufacturer text,
+	price int NOT NULL, UNIQUE (price, n), UNIQUE (n) INCLUDE (price));
 INSERT INTO uniquely (n, brand, serial, manufacturer, price) SELECT * FROM template;
 SELECT * FROM duplicates('uniquely') WHERE key ->> 'serial' = '1';
 -- None that tells rows apart: with nulls, deferrable, partial, of an expression. Then it is their place.
-CREATE TABLE placed (n int UNIQUE, brand text, serial text, manufacturer text, price int NOT NULL, same int NOT NULL DEFAULT 1, UNIQUE (price) DEFERRABLE);
+CREATE TABLE placed (n int UNIQUE, brand text, serial text, manufacturer text, price int NOT NULL,
+	same int NOT NULL DEFAULT 1, UNIQUE (price) DEFERRABLE);
 CREATE UNIQUE INDEX ON placed (price) WHERE price > 0;
 CREATE UNIQUE INDEX ON placed ((price + 1));
 CREATE UNIQUE INDEX ON placed (same, (price + 1));
@@ -56,7 +59,8 @@ INSERT INTO parted SELECT * FROM template;
 SELECT * FROM duplicates('parted');
 SELECT * FROM duplicates('parted_2');
 ALTER TABLE parted DROP CONSTRAINT parted_pkey;
-SELECT d.key, d.copies, (SELECT jsonb_agg(r ->> 'table' ORDER BY r ->> 'table') FROM jsonb_array_elements(d.rows) AS r) FROM duplicates('parted') AS d;
+SELECT d.key, d.copies, (SELECT jsonb_agg(r ->> 'table' ORDER BY r ->> 'table') FROM jsonb_array_elements(d.rows) AS r)
+  FROM duplicates('parted') AS d;
 
 -- The key that is declared, and equality as its types have it: which spelling is told is left open.
 CREATE TABLE spelled (id int PRIMARY KEY, number numeric, code citext, brand text);
@@ -77,7 +81,8 @@ SELECT product_upsert('spelled', '{"number": 1.000, "code": "B"}') -> 'product' 
 CREATE TABLE hashed (id int PRIMARY KEY, transaction xid, command cid, acl aclitem, name text);
 INSERT INTO hashed SELECT id, transaction, command, acl, name
   FROM (VALUES (3, xid '7', cid '1', 'SELECT', 'x'), (1, '7', '1', 'SELECT', 'x'), (2, '7', '2', NULL, 'x'),
-			   (4, '8', '2', NULL, 'y'), (6, NULL, '3', 'INSERT', 'z'), (5, NULL, '3', 'INSERT', 'z')) AS v (id, transaction, command, privilege, name)
+			   (4, '8', '2', NULL, 'y'), (6, NULL, '3', 'INSERT', 'z'), (5, NULL, '3', 'INSERT', 'z')
+		) AS v (id, transaction, command, privilege, name)
 	   CROSS JOIN LATERAL (SELECT makeaclitem('pg_monitor'::regrole, 'pg_monitor'::regrole, privilege, false)) AS a (acl);
 -- duplicates_of(key): how many there are, and which
 CREATE FUNCTION duplicates_of(VARIADIC key name[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
@@ -98,7 +103,8 @@ SELECT product_upsert('hashed', '{"acl": null, "command": "2", "transaction": "8
 CREATE TABLE grouped (id int PRIMARY KEY, brand numeric, serial text, manufacturer xid);
 INSERT INTO grouped SELECT n, n / 2, 's', NULL FROM generate_series(1, 20001) AS n;
 CREATE FUNCTION digest() RETURNS text LANGUAGE sql AS $$
-	SELECT concat_ws(' ', count(*), sum(copies), md5(string_agg(rows::text, ',' ORDER BY rows::text COLLATE "C"))) FROM product_upsert_duplicates('grouped')
+	SELECT concat_ws(' ', count(*), sum(copies), md5(string_agg(rows::text, ',' ORDER BY rows::text COLLATE "C")))
+	  FROM product_upsert_duplicates('grouped')
 $$;
 SELECT digest() AS digest \gset
 SELECT split_part(:'digest', ' ', 1), split_part(:'digest', ' ', 2);
@@ -112,7 +118,8 @@ RESET work_mem;
 
 -- What identifies rows is compared as its types have it, whatever these are; it is an object if it has several columns.
 CREATE TABLE identified (path text[], at numrange, number numeric, code citext, brand text, PRIMARY KEY (path, at, number, code));
-INSERT INTO identified VALUES ('{b}', '[1,2)', 10, 'x', 'a'), ('{a,c}', '[1,2)', 9, 'x', 'a'), ('{a,c}', '[1,2)', 10, 'B', 'a'), ('{a,c}', '[1,2)', 10, 'a', 'a'), ('{}', '[,)', 1, 'x', 'a');
+INSERT INTO identified VALUES ('{b}', '[1,2)', 10, 'x', 'a'), ('{a,c}', '[1,2)', 9, 'x', 'a'),
+	('{a,c}', '[1,2)', 10, 'B', 'a'), ('{a,c}', '[1,2)', 10, 'a', 'a'), ('{}', '[,)', 1, 'x', 'a');
 SELECT * FROM product_upsert_protect('identified', '{brand}');
 SELECT jsonb_array_elements(rows) FROM duplicates('identified');
 -- A unique index that gives its columns an order of its own does, too.

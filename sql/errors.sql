@@ -5,6 +5,8 @@ CREATE SCHEMA pu_errors;
 SET search_path = pu_errors, public;
 \pset format unaligned
 \pset tuples_only on
+\getenv abs_srcdir PG_ABS_SRCDIR
+\i :abs_srcdir/sql/include/helpers.sql
 
 CREATE TABLE maker (name text PRIMARY KEY);
 CREATE TABLE product (
@@ -88,7 +90,8 @@ SELECT product_upsert('{"brand": "a", "serial": "1", "manufacturer": "m", "day":
 \echo :SQLSTATE
 SELECT product_upsert('{"brand": "a", "serial": "1", "manufacturer": "m", "at": "2024-01-01 00:00 Nowhere/City"}');
 \echo :SQLSTATE
-SELECT product_upsert('[{"brand": "a", "serial": "1", "manufacturer": "m"}, {"brand": "a", "serial": "2", "manufacturer": "m", "price": "x"}]');
+SELECT product_upsert('[{"brand": "a", "serial": "1", "manufacturer": "m"},
+	{"brand": "a", "serial": "2", "manufacturer": "m", "price": "x"}]');
 \echo :SQLSTATE
 
 -- A constraint is violated, by a create and by an update. PostgreSQL's context lines, which tell the
@@ -168,24 +171,16 @@ SELECT fields($$SELECT product_upsert('{"brand": "a", "serial": "1", "manufactur
 SELECT fields($$SELECT product_upsert('{"brand": "a", "serial": "1", "manufacturer": "m", "sku": "s1"}')$$);
 SELECT fields($$SELECT product_upsert('{"brand": "a", "serial": "1", "manufacturer": "m", "sku": "s2"}')$$);
 -- Also of a table that is written to by statements in any case.
-CREATE TABLE generating (brand text, serial text, manufacturer text, id int GENERATED ALWAYS AS IDENTITY, twice int GENERATED ALWAYS AS (id * 2) STORED) PARTITION BY LIST (brand);
+CREATE TABLE generating (brand text, serial text, manufacturer text, id int GENERATED ALWAYS AS IDENTITY,
+	twice int GENERATED ALWAYS AS (id * 2) STORED) PARTITION BY LIST (brand);
 CREATE TABLE generating_a PARTITION OF generating FOR VALUES IN ('a');
 CREATE INDEX ON generating (serial);
 SELECT fields($$SELECT product_upsert('generating', '{"brand": "a", "serial": "1", "manufacturer": "m", "id": 1}')$$);
 SELECT fields($$SELECT product_upsert('generating', '{"brand": "a", "serial": "1", "manufacturer": "m", "twice": 1}')$$);
 
 -- The context of an error that PostgreSQL raises while it writes tells the element too.
-CREATE FUNCTION place(command text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	context text;
-BEGIN
-	EXECUTE command;
-	RETURN 'no error';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS context = PG_EXCEPTION_CONTEXT;
-	RETURN substring(context FROM '(?n)^.*payload.*$');
-END $$;
-SELECT place($$SELECT product_upsert('[{"brand": "a", "serial": "1", "manufacturer": "m"}, {"brand": "z", "serial": "1", "manufacturer": "m", "stock": -1}]')$$);
+SELECT place($$SELECT product_upsert('[{"brand": "a", "serial": "1", "manufacturer": "m"},
+	{"brand": "z", "serial": "1", "manufacturer": "m", "stock": -1}]')$$);
 SELECT place($$SELECT product_upsert('[{"brand": "a", "serial": "1", "manufacturer": "m", "maker": "nobody"}]')$$);
 
 -- Errors leave nothing behind: not in the table, and not in what later calls use.

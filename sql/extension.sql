@@ -6,7 +6,8 @@ DROP EXTENSION IF EXISTS product_upsert;
 
 CREATE SCHEMA pu_extension;
 CREATE EXTENSION product_upsert SCHEMA pu_extension;
-SELECT extname, extversion, extrelocatable, extnamespace::regnamespace, extconfig FROM pg_extension WHERE extname = 'product_upsert';
+SELECT extname, extversion, extrelocatable, extnamespace::regnamespace, extconfig
+  FROM pg_extension WHERE extname = 'product_upsert';
 
 -- Every object, and its comment
 CREATE VIEW pu_objects AS
@@ -15,17 +16,20 @@ SELECT classid, objid, pg_describe_object(classid, objid, 0) AS object
    AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'product_upsert')
    AND classid <> 'pg_type'::regclass; -- those of the view, which not every version lists
 SELECT object FROM pu_objects ORDER BY object COLLATE "C";
-SELECT object FROM pu_objects WHERE classid IN ('pg_proc'::regclass, 'pg_class'::regclass) AND obj_description(objid, classid::regclass::name) IS NULL;
+SELECT object FROM pu_objects WHERE classid IN ('pg_proc'::regclass, 'pg_class'::regclass)
+   AND obj_description(objid, classid::regclass::name) IS NULL;
 SELECT obj_description(oid, 'pg_extension') IS NOT NULL FROM pg_extension WHERE extname = 'product_upsert';
 
 -- Functions: volatile, parallel unsafe, called on null input, with the caller's rights
-SELECT p.oid::regprocedure, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proretset, p.prorettype::regtype, p.proargnames,
+SELECT p.oid::regprocedure, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proretset,
+	p.prorettype::regtype, p.proargnames,
 	pg_get_expr(p.proargdefaults, 0) AS defaults
   FROM pg_proc p JOIN pu_objects o ON o.classid = 'pg_proc'::regclass AND o.objid = p.oid
  ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- Nobody has to be granted them.
 SELECT bool_and(p.proacl IS NULL) FROM pg_proc p JOIN pu_objects o ON o.classid = 'pg_proc'::regclass AND o.objid = p.oid;
-SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'pu_extension.product_upsert_locks'::regclass AND attnum > 0 ORDER BY attnum;
+SELECT attname, format_type(atttypid, atttypmod)
+  FROM pg_attribute WHERE attrelid = 'pu_extension.product_upsert_locks'::regclass AND attnum > 0 ORDER BY attnum;
 
 -- It works where it is, in search_path or not.
 CREATE TABLE product (brand text, serial text, manufacturer text, "Stück" int);

@@ -1,5 +1,5 @@
--- The guard: on a protected table no statement gives a row the key of another, whoever runs it and whatever kind of
--- table it is. What was duplicated before stays as it is.
+-- The guard: on a protected table no statement gives a row the key of another, whatever kind of statement it is, however
+-- the key is spelled, and whatever triggers and generated columns make of it. What was duplicated before stays as it is.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS product_upsert;
 CREATE SCHEMA pu_guard;
@@ -8,32 +8,8 @@ SET search_path = pu_guard, public;
 \pset tuples_only on
 \pset null <null>
 \set SHOW_CONTEXT never
-
--- try(statement): how many rows it wrote, or the error with what a client is told of it.
-CREATE FUNCTION try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	written bigint;
-	detail text;
-	schema_name text;
-	table_name text;
-	constraint_name text;
-BEGIN
-	EXECUTE statement;
-	GET DIAGNOSTICS written = ROW_COUNT;
-	RETURN written || ' written';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL,
-		schema_name = SCHEMA_NAME, table_name = TABLE_NAME, constraint_name = CONSTRAINT_NAME;
-	RETURN concat_ws(' | ', SQLSTATE, SQLERRM, nullif(detail, ''), nullif(concat_ws('.', schema_name, table_name, constraint_name), '..'));
-END $$;
--- This transaction's locks: how many keys of each table, and the strongest lock on it that a writer can have
-CREATE VIEW key_locks AS
-SELECT target, count(*) FROM product_upsert_locks WHERE pid = pg_backend_pid() GROUP BY target ORDER BY target::text;
-CREATE VIEW table_locks AS
-SELECT relation::regclass::text AS target, max(mode) AS mode FROM pg_locks
- WHERE pid = pg_backend_pid() AND locktype = 'relation' AND mode LIKE '%Row%' AND relation > 16384
-   AND relation::regclass::text !~ '_idx$|_pkey$|_key$'
- GROUP BY relation ORDER BY 1;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\i :abs_srcdir/sql/include/helpers.sql
 
 -- Each kind of statement: what adds a second row with a key fails, as with a unique constraint.
 CREATE TABLE maker (name text PRIMARY KEY);
@@ -47,11 +23,13 @@ CREATE TABLE product (
 	sku text CONSTRAINT one_sku UNIQUE
 );
 SELECT * FROM product_upsert_protect('product');
-INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '1', 'm', 'one'), ('b', '2', 'm', 'two'), ('b', '3', 'm', NULL), ('b', '3', 'n', NULL);
+INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '1', 'm', 'one'), ('b', '2', 'm', 'two'),
+	('b', '3', 'm', NULL), ('b', '3', 'n', NULL);
 SELECT try($$ INSERT INTO product (brand, serial, manufacturer) VALUES ('b', '1', 'm') $$);
 SELECT try($$ INSERT INTO product (brand, serial, manufacturer) VALUES ('b', '4', 'm'), ('b', '5', 'm'), ('b', '4', 'm') $$);
 SELECT try($$ INSERT INTO product (brand, serial, manufacturer) VALUES ('b', '4', 'm'), ('b', '2', 'm') $$);
-SELECT try($$ INSERT INTO product (brand, serial, manufacturer) SELECT brand, serial, manufacturer FROM product WHERE serial = '2' $$);
+SELECT try($$ INSERT INTO product (brand, serial, manufacturer) SELECT brand, serial, manufacturer
+	  FROM product WHERE serial = '2' $$);
 SELECT try($$ UPDATE product SET serial = '2' WHERE serial = '1' $$);
 SELECT try($$ UPDATE product SET manufacturer = 'm' $$);
 SELECT try($$ UPDATE product SET serial = '9', manufacturer = 'm' WHERE serial IN ('1', '3') $$);
@@ -60,15 +38,20 @@ SELECT try($$ WITH a AS (INSERT INTO product (brand, serial, manufacturer) VALUE
 SELECT try($$ WITH moved AS (UPDATE product SET serial = '4' WHERE serial = '1')
 	INSERT INTO product (brand, serial, manufacturer) VALUES ('b', '4', 'm') $$);
 -- A conflict on another unique index is not one on the key: what is then updated or inserted is looked at.
-SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'one') ON CONFLICT (sku) DO UPDATE SET price = 1 $$);
-SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'one') ON CONFLICT (sku) DO UPDATE SET serial = excluded.serial $$);
-SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'new') ON CONFLICT (sku) DO UPDATE SET price = 1 $$);
+SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'one')
+	ON CONFLICT (sku) DO UPDATE SET price = 1 $$);
+SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'one')
+	ON CONFLICT (sku) DO UPDATE SET serial = excluded.serial $$);
+SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'new')
+	ON CONFLICT (sku) DO UPDATE SET price = 1 $$);
 SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'new') ON CONFLICT DO NOTHING $$);
 SELECT try($$ INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '2', 'm', 'one') ON CONFLICT DO NOTHING $$);
 SELECT try($$ MERGE INTO product p USING (VALUES ('1', 'x'), ('1', 'y')) AS v (serial, sku) ON p.sku = v.sku
-	WHEN MATCHED THEN DO NOTHING WHEN NOT MATCHED THEN INSERT (brand, serial, manufacturer, sku) VALUES ('c', v.serial, 'm', v.sku) $$);
+	WHEN MATCHED THEN DO NOTHING
+	WHEN NOT MATCHED THEN INSERT (brand, serial, manufacturer, sku) VALUES ('c', v.serial, 'm', v.sku) $$);
 SELECT try($$ MERGE INTO product p USING (VALUES ('two'), ('three')) AS v (sku) ON p.sku = v.sku
-	WHEN MATCHED THEN UPDATE SET serial = '4' WHEN NOT MATCHED THEN INSERT (brand, serial, manufacturer, sku) VALUES ('b', '4', 'm', v.sku) $$);
+	WHEN MATCHED THEN UPDATE SET serial = '4'
+	WHEN NOT MATCHED THEN INSERT (brand, serial, manufacturer, sku) VALUES ('b', '4', 'm', v.sku) $$);
 COPY product (brand, serial, manufacturer) FROM STDIN;
 b	4	m
 b	2	m
@@ -95,7 +78,8 @@ INSERT INTO product (brand, serial, manufacturer) VALUES ('b', '1', 'm2');
 SELECT try($$ UPDATE product SET serial = CASE serial WHEN '1' THEN '2' ELSE '1' END WHERE serial IN ('1', '2') $$);
 SELECT try($$ UPDATE product SET manufacturer = CASE manufacturer WHEN 'm2' THEN 'n2' ELSE 'm2' END $$);
 SELECT try($$ UPDATE product SET serial = serial::int + 1 $$);
-SELECT try($$ MERGE INTO product p USING product q ON p.sku < q.sku OR p.sku > q.sku WHEN MATCHED THEN UPDATE SET serial = q.serial $$);
+SELECT try($$ MERGE INTO product p USING product q ON p.sku < q.sku OR p.sku > q.sku
+	WHEN MATCHED THEN UPDATE SET serial = q.serial $$);
 SELECT try($$ WITH gone AS (DELETE FROM product WHERE sku = 'one' RETURNING brand, serial, manufacturer)
 	INSERT INTO product (brand, serial, manufacturer, sku) SELECT *, 'again' FROM gone $$);
 SELECT try($$ WITH gone AS (DELETE FROM product WHERE sku = 'again')
@@ -123,7 +107,8 @@ SELECT brand, serial, manufacturer, sku FROM product ORDER BY serial, manufactur
 -- gives the key to a third row does not, whichever row it is.
 TRUNCATE product;
 ALTER TABLE product DISABLE TRIGGER product_upsert_guard;
-INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '1', NULL, 'one'), ('b', '1', NULL, 'two'), ('b', '2', NULL, 'three');
+INSERT INTO product (brand, serial, manufacturer, sku) VALUES ('b', '1', NULL, 'one'), ('b', '1', NULL, 'two'),
+	('b', '2', NULL, 'three');
 ALTER TABLE product ENABLE TRIGGER product_upsert_guard;
 BEGIN;
 UPDATE product SET price = price + 1;
@@ -191,471 +176,4 @@ SELECT try($$ INSERT INTO named VALUES ('third', DEFAULT, '1', 'm') $$);
 SELECT * FROM named ORDER BY name COLLATE "C";
 DROP TABLE named;
 
--- product_upsert does the same with the guard as without, and either store as the other.
-CREATE TABLE product (brand text, serial text, manufacturer text, price int);
-SELECT * FROM product_upsert_protect('product');
-CREATE FUNCTION item(serial text, price int) RETURNS jsonb LANGUAGE sql RETURN
-	jsonb_build_object('brand', 'b', 'serial', serial, 'manufacturer', 'm', 'price', price);
-SELECT product_upsert(item('1', 1)) ->> 'action';
-SELECT product_upsert(item('1', 2)) -> 'previous';
-SELECT product_upsert(item('1', 2)) ->> 'action';
-SELECT r ->> 'action' FROM jsonb_array_elements(product_upsert(jsonb_build_array(item('2', 1), item('1', 3), item('2', 2), item('2', 2)))) AS r;
-CREATE VIEW feed AS SELECT 'b' AS brand, n::text AS serial, 'm' AS manufacturer, 2 AS price FROM generate_series(1, 3) AS n;
-SELECT * FROM product_upsert_from('feed', 'product');
-SELECT try($$ INSERT INTO product VALUES ('b', '3', 'm') $$);
-SELECT * FROM product ORDER BY serial;
--- Where a statement writes the row, the guard looks once more; the direct store, which has looked, does without. Other
--- triggers are fired either way.
-CREATE TABLE event (n int GENERATED ALWAYS AS IDENTITY, entry text);
-CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-	INSERT INTO event (entry) VALUES (concat_ws(' ', TG_NAME, TG_OP, OLD, NEW));
-	RETURN NULL;
-END $$;
-CREATE TRIGGER a_note AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION note();
-CREATE TRIGGER z_note AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION note();
-CREATE FUNCTION guard_calls() RETURNS bigint LANGUAGE sql AS $$
-	SELECT coalesce(pg_stat_get_xact_function_calls('product_upsert_guard()'::regprocedure), 0)
-$$;
-SET track_functions = 'all';
-BEGIN;
-SELECT guard_calls() AS before \gset
-SET LOCAL product_upsert.direct_store = on;
-SELECT r ->> 'action' FROM jsonb_array_elements(product_upsert(jsonb_build_array(item('4', 1), item('4', 2)))) AS r;
-SELECT guard_calls() - :before;
-SET LOCAL product_upsert.direct_store = off;
-SELECT r ->> 'action' FROM jsonb_array_elements(product_upsert(jsonb_build_array(item('5', 1), item('5', 2)))) AS r;
-SELECT guard_calls() - :before;
-COMMIT;
-RESET track_functions;
-SELECT entry FROM event ORDER BY n;
-DROP TRIGGER a_note ON product;
-DROP TRIGGER z_note ON product;
-DROP TABLE event;
-DROP VIEW feed;
--- Rows that are there twice already: no call can tell which is meant, guard or not.
-TRUNCATE product;
-ALTER TABLE product DISABLE TRIGGER product_upsert_guard;
-INSERT INTO product VALUES ('b', '1', 'm', 1), ('b', '1', 'm', 2);
-ALTER TABLE product ENABLE TRIGGER product_upsert_guard;
-SELECT try($$ SELECT product_upsert(item('1', 3)) $$);
-TRUNCATE product;
-
--- A trigger that inserts the key of the row that is being written: there is never a second one, whether a call writes
--- it or a statement.
-CREATE FUNCTION insert_same() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-	INSERT INTO product VALUES (NEW.brand, NEW.serial, NEW.manufacturer, 99);
-	RETURN NEW;
-END $$;
-CREATE TRIGGER same BEFORE INSERT ON product FOR EACH ROW WHEN (NEW.price <> 99) EXECUTE FUNCTION insert_same();
-SELECT try($$ SELECT product_upsert(item('1', 1)) $$) ~ '^(23505|27000) ';
-SELECT try($$ SELECT product_upsert(jsonb_build_array(item('1', 99), item('2', 1))) $$) ~ '^(23505|27000) ';
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm', 1) $$);
-TABLE product;
-DROP TRIGGER same ON product;
-CREATE TRIGGER same AFTER INSERT ON product FOR EACH ROW WHEN (NEW.price <> 99) EXECUTE FUNCTION insert_same();
-SELECT try($$ SELECT product_upsert(item('1', 1)) $$);
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm', 1) $$);
-DROP TRIGGER same ON product;
-CREATE TRIGGER z_same AFTER INSERT ON product FOR EACH ROW WHEN (NEW.price <> 99) EXECUTE FUNCTION insert_same();
-SELECT try($$ SELECT product_upsert(item('1', 1)) $$);
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm', 1) $$);
-DROP TRIGGER z_same ON product;
-SELECT product_upsert(item('1', 1)) ->> 'action';
-CREATE TRIGGER same BEFORE UPDATE ON product FOR EACH ROW EXECUTE FUNCTION insert_same();
-SELECT try($$ SELECT product_upsert(item('1', 2)) $$);
-SELECT try($$ UPDATE product SET price = 2 $$);
-SELECT try($$ UPDATE product SET serial = '2' $$);
-DROP TRIGGER same ON product;
-TABLE product;
-
--- A trigger that is fired before the guard and alters or deletes the row: what it has become is looked at.
-TRUNCATE product;
-ALTER TABLE product DISABLE TRIGGER product_upsert_guard;
-INSERT INTO product VALUES ('b', '1', 'm', 1), ('b', '1', 'm', 1);
-ALTER TABLE product ENABLE TRIGGER product_upsert_guard;
-CREATE FUNCTION alter_row() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-	CASE NEW.price
-		WHEN 2 THEN UPDATE product SET price = 3 WHERE price = 2;
-		WHEN 4 THEN UPDATE product SET serial = '4' WHERE price = 4;
-		WHEN 5 THEN UPDATE product SET serial = '1', price = 6 WHERE price = 5;
-		WHEN 7 THEN DELETE FROM product WHERE price = 7;
-		WHEN 8 THEN DELETE FROM product WHERE price <> 8;
-		ELSE NULL;
-	END CASE;
-	RETURN NULL;
-END $$;
-CREATE TRIGGER a_alter AFTER INSERT OR UPDATE ON product FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION alter_row();
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm', 2) $$);
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm', 4) $$);
-SELECT try($$ INSERT INTO product VALUES ('b', '5', 'm', 5) $$);
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm', 7) $$);
-SELECT try($$ INSERT INTO product VALUES ('b', '6', 'm', 0) $$);
-SELECT try($$ UPDATE product SET serial = '1', price = 4 WHERE serial = '6' $$);
-SELECT try($$ UPDATE product SET serial = '1', price = 7 WHERE serial = '6' $$);
-SELECT * FROM product ORDER BY price, serial;
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm', 8) $$);
-SELECT * FROM product ORDER BY price;
-DROP TABLE product;
-
--- As a constraint trigger it can be deferred, as a unique constraint can: then it is the state at the end that counts.
-CREATE TABLE later (sku text, price int);
-CREATE INDEX ON later (sku);
-CREATE CONSTRAINT TRIGGER one_row AFTER INSERT OR UPDATE ON later DEFERRABLE INITIALLY DEFERRED
-	FOR EACH ROW EXECUTE FUNCTION product_upsert_guard('sku');
-SELECT product_upsert_key('later');
-INSERT INTO later VALUES ('a', 1), ('b', 2);
-BEGIN;
-UPDATE later SET sku = 'b' WHERE price = 1;
-UPDATE later SET sku = 'a' WHERE price = 2;
-COMMIT;
-SELECT * FROM later ORDER BY sku;
-BEGIN;
-INSERT INTO later VALUES ('a', 3);
-COMMIT;
-\echo :SQLSTATE
-BEGIN;
-INSERT INTO later VALUES ('a', 3), ('c', 3);
-UPDATE later SET sku = 'd' WHERE price = 3 AND sku = 'a';
-UPDATE later SET price = 4 WHERE price = 3;
-DELETE FROM later WHERE sku = 'c';
-COMMIT;
-BEGIN;
-INSERT INTO later VALUES ('a', 5);
-UPDATE later SET price = 6 WHERE price = 5;
-SET CONSTRAINTS one_row IMMEDIATE;
-\echo :SQLSTATE
-ROLLBACK;
-BEGIN;
-INSERT INTO later VALUES ('a', 5);
-SAVEPOINT s;
-SET CONSTRAINTS ALL IMMEDIATE;
-\echo :SQLSTATE
-ROLLBACK TO s;
-DELETE FROM later WHERE price = 5;
-SET CONSTRAINTS ALL IMMEDIATE;
-SELECT try($$ INSERT INTO later VALUES ('a', 7) $$);
-COMMIT;
-BEGIN;
-SELECT product_upsert('later', '{"sku": "a", "price": 8}') ->> 'action';
-SELECT product_upsert('later', '{"sku": "e", "price": 8}') ->> 'action';
-COMMIT;
-SELECT * FROM later ORDER BY sku;
-DROP TABLE later;
-
--- Without arguments it guards the default key; with WHEN, or only for some columns, what it is told to.
-CREATE TABLE product (brand text, serial text, manufacturer text, price int);
-CREATE INDEX ON product (brand, serial, manufacturer);
-CREATE TRIGGER by_hand AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION product_upsert_guard();
-SELECT product_upsert_key('product');
-INSERT INTO product VALUES ('b', '1', 'm', 1);
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm', 1) $$);
-DROP TRIGGER by_hand ON product;
-CREATE TRIGGER "New ones" AFTER INSERT ON product FOR EACH ROW WHEN (NEW.price > 0) EXECUTE FUNCTION product_upsert_guard('serial');
-SELECT product_upsert_key('product');
-SELECT try($$ INSERT INTO product VALUES ('c', '1', 'm', 1) $$);
-SELECT try($$ INSERT INTO product VALUES ('c', '1', 'm', 0) $$);
-DROP TRIGGER "New ones" ON product;
-
--- Not what it is made for
-SELECT try($$ SELECT product_upsert_guard() $$);
-CREATE TRIGGER wrong BEFORE INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION product_upsert_guard('serial');
-SELECT try($$ INSERT INTO product VALUES ('d', '1', 'm') $$);
-SELECT try($$ UPDATE product SET serial = '2' $$);
--- It declares no key, either.
-SELECT product_upsert_key('product');
-DROP TRIGGER wrong ON product;
-CREATE TRIGGER wrong AFTER INSERT OR UPDATE ON product FOR EACH STATEMENT EXECUTE FUNCTION product_upsert_guard('serial');
-SELECT try($$ INSERT INTO product VALUES ('d', '1', 'm') $$);
-SELECT product_upsert_key('product');
-DROP TRIGGER wrong ON product;
-CREATE TRIGGER wrong AFTER DELETE ON product FOR EACH ROW EXECUTE FUNCTION product_upsert_guard('serial');
-SELECT try($$ DELETE FROM product $$);
-DROP TRIGGER wrong ON product;
-CREATE TRIGGER wrong AFTER TRUNCATE ON product FOR EACH STATEMENT EXECUTE FUNCTION product_upsert_guard('serial');
-SELECT try($$ TRUNCATE product $$);
-DROP TRIGGER wrong ON product;
-
--- Two guards must agree about the key.
-TRUNCATE product;
-CREATE TRIGGER one AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION product_upsert_guard('serial');
-CREATE TRIGGER same AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION product_upsert_guard('serial');
-SELECT product_upsert_key('product');
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm') $$);
-CREATE TRIGGER two AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION product_upsert_guard('brand', 'serial');
-SELECT try($$ INSERT INTO product VALUES ('b', '2', 'm') $$);
-SELECT try($$ SELECT product_upsert('{"serial": "1"}') $$);
-SELECT try($$ SELECT product_upsert_key('product') $$);
-SELECT try($$ DELETE FROM product $$);
--- The cure
-DROP TRIGGER two ON product;
-SELECT try($$ INSERT INTO product VALUES ('b', '2', 'm') $$);
--- Also arguments that are the other's beginning, in another order, or by default
-CREATE TRIGGER two AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION product_upsert_guard();
-SELECT try($$ SELECT product_upsert_key('product') $$);
-SELECT key.lookup_index FROM product_upsert_protect('product', '{brand,serial}') AS key;
-SELECT tgname, tgargs FROM pg_trigger WHERE tgrelid = 'product'::regclass;
-SELECT try($$ INSERT INTO product VALUES ('c', '2', 'm') $$);
-
--- While it is disabled, it still declares the key, but keeps nobody out. Nor does it where replication writes, unless
--- it is to.
-ALTER TABLE product DISABLE TRIGGER ALL;
-SELECT product_upsert_key('product');
-TRUNCATE product;
-INSERT INTO product VALUES ('b', '1', 'm', 1), ('b', '1', 'n', 1), ('b', '2', 'm', 1);
-SELECT try($$ SELECT product_upsert('{"brand": "b", "serial": "2", "price": 2}') $$);
-SELECT try($$ SELECT product_upsert('{"brand": "b", "serial": "1", "price": 2}') $$);
-DELETE FROM product WHERE manufacturer = 'n';
-ALTER TABLE product ENABLE TRIGGER ALL;
-SET session_replication_role = replica;
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'r') $$);
-RESET session_replication_role;
-SELECT try($$ DELETE FROM product WHERE manufacturer = 'r' $$);
-SELECT format('ALTER TABLE product ENABLE ALWAYS TRIGGER %I', tgname) FROM pg_trigger WHERE tgrelid = 'product'::regclass \gexec
-SET session_replication_role = replica;
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'r') $$);
-RESET session_replication_role;
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'r') $$);
-SELECT format('ALTER TABLE product ENABLE REPLICA TRIGGER %I', tgname) FROM pg_trigger WHERE tgrelid = 'product'::regclass \gexec
-SET session_replication_role = replica;
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'r') $$);
-RESET session_replication_role;
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'r') $$);
-DROP TABLE product;
-
--- A column of the key goes, is renamed, or changes its type: no row can be written until the key is declared anew.
-CREATE TABLE product (brand text, serial text, manufacturer text, price int);
-SELECT * FROM product_upsert_protect('product', '{brand,serial}');
-INSERT INTO product VALUES ('b', '1', 'm', 1);
-ALTER TABLE product RENAME serial TO number;
-SELECT try($$ INSERT INTO product VALUES ('b', '2', 'm', 1) $$);
-SELECT try($$ UPDATE product SET number = '2' $$);
-SELECT try($$ SELECT product_upsert('{"brand": "b", "number": "1"}') $$);
-SELECT try($$ SELECT product_upsert_key('product') $$);
-ALTER TABLE product RENAME number TO serial;
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm', 1) $$);
-ALTER TABLE product ALTER serial TYPE int USING serial::int;
-SELECT try($$ INSERT INTO product VALUES ('b', '01', 'm', 1) $$);
-SELECT try($$ SELECT product_upsert('{"brand": "b", "serial": 1, "price": 2}') $$);
-DROP INDEX product_product_upsert_hash_idx;
-ALTER TABLE product ALTER serial TYPE point USING point(serial, serial);
-SELECT try($$ INSERT INTO product VALUES ('b', '(1,1)', 'm', 1) $$);
-ALTER TABLE product DROP serial;
-SELECT try($$ INSERT INTO product VALUES ('b', 'm', 1) $$);
-SELECT product_upsert_unprotect('product');
-SELECT try($$ INSERT INTO product VALUES ('b', 'm', 1) $$);
-DROP TABLE product;
-
--- Temporary and unlogged tables, and children by inheritance: a parent's guard looks at the children's rows too, but is
--- not fired for them.
-CREATE TEMP TABLE temporary (brand text, serial text, manufacturer text);
-SELECT * FROM product_upsert_protect('temporary');
-INSERT INTO temporary VALUES ('b', '1', 'm');
-SELECT try($$ INSERT INTO temporary VALUES ('b', '1', 'm') $$) ~ '^23505 ';
-CREATE UNLOGGED TABLE unlogged (brand text, serial text, manufacturer text);
-SELECT * FROM product_upsert_protect('unlogged');
-INSERT INTO unlogged VALUES ('b', '1', 'm');
-SELECT try($$ INSERT INTO unlogged VALUES ('b', '1', 'm') $$);
-CREATE TABLE parent (brand text, serial text, manufacturer text);
-SELECT * FROM product_upsert_protect('parent');
-CREATE TABLE child (extra int) INHERITS (parent);
-CREATE INDEX ON child (brand, serial, manufacturer);
-INSERT INTO child VALUES ('b', '1', 'm');
-SELECT try($$ INSERT INTO parent VALUES ('b', '1', 'm') $$);
-SELECT try($$ INSERT INTO parent VALUES ('b', '2', 'm') $$);
-SELECT try($$ INSERT INTO child VALUES ('b', '2', 'm') $$);
-SELECT * FROM product_upsert_protect('child');
-SELECT try($$ INSERT INTO child VALUES ('b', '2', 'm') $$);
--- A unique index of the parent's has none of the children's rows.
-CREATE UNIQUE INDEX ON parent (brand, serial, manufacturer);
-SELECT try($$ INSERT INTO parent VALUES ('b', '1', 'm') $$);
-DROP TABLE temporary, unlogged, parent, child;
--- Without an index each look reads the whole table, and the session is told once, as by product_upsert.
-CREATE TABLE bare (brand text, serial text, manufacturer text);
-CREATE TRIGGER guard AFTER INSERT OR UPDATE ON bare FOR EACH ROW EXECUTE FUNCTION product_upsert_guard();
-INSERT INTO bare VALUES ('b', '1', 'm');
-INSERT INTO bare VALUES ('b', '1', 'm');
-\echo :SQLSTATE
-DROP TABLE bare;
-
--- Partitions: the key is one for all of them, whatever they are partitioned by, and for rows that are written
--- straight into one.
-CREATE TABLE parted (brand text, serial text, manufacturer text, region text, price int) PARTITION BY LIST (region);
-CREATE TABLE parted_eu PARTITION OF parted FOR VALUES IN ('eu');
-CREATE TABLE parted_us (price int, gone int, manufacturer text, serial text, region text, brand text);
-ALTER TABLE parted_us DROP gone;
-ALTER TABLE parted ATTACH PARTITION parted_us FOR VALUES IN ('us');
-CREATE TABLE parted_asia PARTITION OF parted FOR VALUES IN ('in', 'jp') PARTITION BY LIST (region);
-CREATE TABLE parted_in PARTITION OF parted_asia FOR VALUES IN ('in');
-CREATE TABLE parted_jp PARTITION OF parted_asia FOR VALUES IN ('jp');
-SELECT * FROM product_upsert_protect('parted');
-INSERT INTO parted VALUES ('b', '1', 'm', 'eu'), ('b', '2', 'm', 'us'), ('b', '3', 'm', 'in');
-SELECT try(format('INSERT INTO parted VALUES (%L, %L, %L, %L)', 'b', serial, 'm', region))
-  FROM generate_series(1, 3) AS serial, unnest('{eu,us,in,jp}'::text[]) AS region;
-SELECT try($$ INSERT INTO parted VALUES ('b', '4', 'm', 'eu'), ('b', '4', 'm', 'us') $$);
-SELECT try(format('INSERT INTO parted_%s (brand, serial, manufacturer, region) VALUES (%L, %L, %L, %1$L)', region, 'b', serial, 'm'))
-  FROM generate_series(1, 3) AS serial, unnest('{eu,us,in,jp}'::text[]) AS region;
-SELECT try($$ INSERT INTO parted_asia VALUES ('b', '1', 'm', 'jp') $$);
-SELECT try($$ INSERT INTO parted_asia VALUES ('b', '4', 'm', 'jp') $$);
-SELECT try($$ UPDATE parted_us SET serial = '3' $$);
-SELECT try($$ UPDATE parted SET serial = '2' WHERE region = 'jp' $$);
-COPY parted_us (region, brand, serial, manufacturer) FROM STDIN;
-us	b	1	m
-\.
-SELECT tableoid::regclass, serial, region FROM parted ORDER BY serial;
--- A row that goes to another partition is the same row.
-SELECT try($$ UPDATE parted SET region = 'us' WHERE serial = '1' $$);
-SELECT try($$ UPDATE parted SET region = CASE region WHEN 'us' THEN 'in' WHEN 'in' THEN 'us' ELSE region END $$);
-SELECT try($$ UPDATE parted SET region = 'eu', serial = '2' WHERE serial = '1' $$);
-SELECT try($$ UPDATE parted SET region = 'eu', serial = CASE serial WHEN '1' THEN '2' ELSE '1' END WHERE serial IN ('1', '2') $$);
-SELECT tableoid::regclass, serial, region FROM parted ORDER BY serial;
--- Whose key is locked, and what keeps those out who lock the whole table: that is the root.
-BEGIN;
-INSERT INTO parted_jp VALUES ('b', '5', 'm', 'jp');
-SELECT * FROM key_locks;
-SELECT * FROM table_locks;
-ROLLBACK;
--- product_upsert, on the root and on a partition. There it looks in that partition alone, and the guard in all.
-SELECT product_upsert('parted', '{"brand": "b", "serial": "1", "manufacturer": "m", "region": "us", "price": 1}') ->> 'action';
-SELECT product_upsert('parted', '{"brand": "b", "serial": "1", "manufacturer": "m", "price": 2}') ->> 'action';
-SELECT product_upsert('parted', '{"brand": "b", "serial": "1", "manufacturer": "m", "price": 2}') ->> 'action';
-SELECT product_upsert('parted', '{"brand": "b", "serial": "6", "manufacturer": "m", "region": "jp"}') ->> 'action';
-SELECT try($$ SELECT product_upsert('parted_eu', '{"brand": "b", "serial": "1", "manufacturer": "m", "region": "eu"}') $$);
-SELECT product_upsert('parted_us', '{"brand": "b", "serial": "1", "manufacturer": "m", "price": 3}') ->> 'action';
-SELECT product_upsert('parted_eu', '{"brand": "b", "serial": "7", "manufacturer": "m", "region": "eu"}') ->> 'action';
-SELECT try($$ INSERT INTO parted VALUES ('b', '7', 'm', 'us') $$);
--- A table that is attached gets the guard, whatever rows it brings along; one that has a guard of its own cannot be.
-CREATE TABLE parted_au (LIKE parted);
-INSERT INTO parted_au VALUES ('b', '1', 'm', 'au'), ('b', '8', 'm', 'au');
-SELECT lookup_index FROM product_upsert_protect('parted_au');
-SELECT try($$ ALTER TABLE parted ATTACH PARTITION parted_au FOR VALUES IN ('au') $$);
-SELECT product_upsert_unprotect('parted_au');
-SELECT try($$ ALTER TABLE parted ATTACH PARTITION parted_au FOR VALUES IN ('au') $$);
-SELECT key, copies FROM product_upsert_duplicates('parted');
-SELECT try($$ INSERT INTO parted VALUES ('b', '8', 'm', 'eu') $$);
-SELECT try($$ INSERT INTO parted_au VALUES ('b', '7', 'm', 'au') $$);
-SELECT try($$ UPDATE parted SET price = 5 WHERE serial = '1' $$);
--- To go to another partition is to be inserted there, which one that has a duplicate cannot.
-SELECT try($$ UPDATE parted SET region = 'eu' WHERE region = 'au' AND serial = '1' $$);
--- A partition that is detached is a table of its own, without a guard.
-ALTER TABLE parted DETACH PARTITION parted_au;
-SELECT count(*) FROM pg_trigger WHERE tgrelid = 'parted_au'::regclass;
-SELECT try($$ INSERT INTO parted_au VALUES ('b', '7', 'm', 'au') $$);
-SELECT try($$ INSERT INTO parted VALUES ('b', '8', 'm', 'eu') $$);
-DROP TABLE parted, parted_au;
-
--- Only a partition is guarded, or only what is below: then the key is one among those rows, and its lock is the root's.
-CREATE TABLE parted (brand text, serial text, manufacturer text, region text) PARTITION BY LIST (region);
-CREATE TABLE parted_eu PARTITION OF parted FOR VALUES IN ('eu');
-CREATE TABLE parted_us PARTITION OF parted FOR VALUES IN ('us');
-CREATE TABLE parted_asia PARTITION OF parted FOR VALUES IN ('in', 'jp') PARTITION BY LIST (region);
-CREATE TABLE parted_in PARTITION OF parted_asia FOR VALUES IN ('in');
-CREATE TABLE parted_jp PARTITION OF parted_asia FOR VALUES IN ('jp');
-SELECT * FROM product_upsert_protect('parted_eu');
-SELECT * FROM product_upsert_protect('parted_asia');
-INSERT INTO parted VALUES ('b', '1', 'm', 'eu'), ('b', '1', 'm', 'us'), ('b', '1', 'm', 'us'), ('b', '1', 'm', 'in');
-SELECT try($$ INSERT INTO parted VALUES ('b', '1', 'm', 'eu') $$);
-SELECT try($$ INSERT INTO parted_eu VALUES ('b', '1', 'm', 'eu') $$);
-SELECT try($$ INSERT INTO parted VALUES ('b', '1', 'm', 'jp') $$);
-SELECT try($$ INSERT INTO parted_jp VALUES ('b', '1', 'm', 'jp') $$);
-BEGIN;
-INSERT INTO parted_jp VALUES ('b', '2', 'm', 'jp');
-SELECT * FROM key_locks;
-COMMIT;
--- Another guard above it must mean the same key.
-SELECT try($$ CREATE TRIGGER whole AFTER INSERT OR UPDATE ON parted FOR EACH ROW EXECUTE FUNCTION product_upsert_guard('serial') $$);
-SELECT try($$ INSERT INTO parted VALUES ('b', '2', 'm', 'eu') $$);
-DROP TABLE parted;
-
--- Row-level security hides rows, but not that they are there: the guard sees them, and does not tell of them.
-CREATE ROLE regress_pu_owner;
-CREATE ROLE regress_pu_user;
-GRANT USAGE ON SCHEMA pu_guard TO regress_pu_owner, regress_pu_user;
-CREATE TABLE product (brand text, serial text, manufacturer text, owner name DEFAULT current_user);
-SELECT * FROM product_upsert_protect('product');
-ALTER TABLE product OWNER TO regress_pu_owner;
-GRANT SELECT, INSERT, UPDATE ON product TO regress_pu_user;
-ALTER TABLE product ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own ON product USING (owner = current_user);
-INSERT INTO product VALUES ('b', '1', 'm', 'regress_pu_owner'), ('b', '2', 'm', 'regress_pu_user');
-SET ROLE regress_pu_user;
-SELECT * FROM product;
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm') $$);
-SELECT try($$ INSERT INTO product VALUES ('b', '2', 'm') $$);
-SELECT try($$ UPDATE product SET serial = '1' $$);
-SELECT try($$ INSERT INTO product VALUES ('b', '3', 'm') $$);
-SELECT try($$ SELECT product_upsert('{"brand": "b", "serial": "1", "manufacturer": "m"}') $$);
-SELECT product_upsert('{"brand": "b", "serial": "3", "manufacturer": "m"}') ->> 'action';
--- A row that who writes it cannot see
-RESET ROLE;
-CREATE POLICY give ON product FOR INSERT WITH CHECK (true);
-SET ROLE regress_pu_user;
-SELECT try($$ INSERT INTO product VALUES ('b', '6', 'm', 'regress_pu_owner') $$);
-SELECT try($$ INSERT INTO product VALUES ('b', '6', 'm', 'regress_pu_owner') $$);
--- The owner sees all, unless it is forced to see less.
-SET ROLE regress_pu_owner;
-SELECT try($$ INSERT INTO product VALUES ('b', '2', 'm') $$);
-ALTER TABLE product FORCE ROW LEVEL SECURITY;
-SELECT try($$ INSERT INTO product VALUES ('b', '2', 'm') $$);
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm') $$);
-SELECT try($$ INSERT INTO product VALUES ('b', '4', 'm') $$);
-ALTER TABLE product NO FORCE ROW LEVEL SECURITY;
-RESET ROLE;
-ALTER TABLE product DISABLE ROW LEVEL SECURITY;
--- Who may not read the key's columns is not told what is in them.
-REVOKE ALL ON product FROM regress_pu_user;
-GRANT INSERT ON product TO regress_pu_user;
-SET ROLE regress_pu_user;
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm') $$);
-SELECT try($$ INSERT INTO product VALUES ('b', '5', 'm') $$);
-RESET ROLE;
-GRANT SELECT (brand, serial) ON product TO regress_pu_user;
-SET ROLE regress_pu_user;
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm') $$);
-RESET ROLE;
-GRANT SELECT (manufacturer) ON product TO regress_pu_user;
-SET ROLE regress_pu_user;
-SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm') $$);
-RESET ROLE;
-
--- The lock table is the whole server's. A statement that goes beyond the budget of key locks takes the lock of the
--- table instead, also on behalf of one who could not LOCK it.
-TRUNCATE product;
-REVOKE ALL ON product FROM regress_pu_user;
-GRANT INSERT ON product TO regress_pu_user;
-GRANT SELECT ON key_locks, table_locks TO regress_pu_user;
--- Nor can he have all others locked out by setting the limit low: it counts no less than by default.
-SET product_upsert.max_key_locks = 3;
-SET ROLE regress_pu_user;
-BEGIN;
-COPY product (brand, serial, manufacturer) FROM STDIN;
-b	1	m
-b	2	m
-b	3	m
-\.
-SELECT * FROM key_locks;
-SELECT * FROM table_locks;
-COMMIT;
-BEGIN;
-COPY product (brand, serial, manufacturer) FROM STDIN;
-b	4	m
-b	5	m
-b	6	m
-b	7	m
-b	8	m
-b	9	m
-\.
-SELECT * FROM key_locks;
-SELECT * FROM table_locks;
-SELECT try($$ INSERT INTO product SELECT 'b', n, 'm' FROM generate_series(10, 10000) AS n $$);
-SELECT * FROM key_locks;
-SELECT try($$ INSERT INTO product VALUES ('b', '5', 'm') $$);
-COMMIT;
-RESET ROLE;
-RESET product_upsert.max_key_locks;
-SELECT count(*), count(DISTINCT serial) FROM product;
-
 DROP SCHEMA pu_guard CASCADE;
-DROP ROLE regress_pu_owner, regress_pu_user;

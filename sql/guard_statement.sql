@@ -6,20 +6,8 @@ CREATE SCHEMA pu_guard_statement;
 SET search_path = pu_guard_statement, public;
 \pset format unaligned
 \pset tuples_only on
-
-CREATE FUNCTION try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	written bigint;
-	detail text;
-	table_name text;
-BEGIN
-	EXECUTE statement;
-	GET DIAGNOSTICS written = ROW_COUNT;
-	RETURN written || ' written';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, table_name = TABLE_NAME;
-	RETURN concat_ws(' | ', SQLSTATE, nullif(detail, ''), nullif(table_name, ''));
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\i :abs_srcdir/sql/include/helpers.sql
 
 CREATE TABLE product (serial text, note text);
 CREATE TABLE item (number int, note text);
@@ -53,14 +41,20 @@ SELECT try($$ INSERT INTO product VALUES ('24', NULL), ('25', 'INSERT INTO item 
 SELECT try($$ INSERT INTO product VALUES ('24', NULL), ('25', 'INSERT INTO product VALUES (''26''), (''27'')'), ('28', NULL) $$);
 SELECT try($$ INSERT INTO product VALUES ('31', NULL), ('32', 'INSERT INTO product VALUES (''33''), (''34'')'), ('34', NULL) $$);
 SELECT try($$ INSERT INTO product VALUES ('31', NULL), ('32', 'INSERT INTO product VALUES (''33''), (''31'')'), ('34', NULL) $$);
-SELECT try($$ INSERT INTO product VALUES ('31', NULL), ('32', 'try: INSERT INTO item VALUES (31), (2)'), ('33', NULL), ('34', NULL) $$);
-SELECT try($$ INSERT INTO product VALUES ('41', NULL), ('42', 'try: INSERT INTO product VALUES (''43''), (''2'')'), ('43', NULL), ('2', NULL) $$);
-SELECT try($$ INSERT INTO product VALUES ('41', NULL), ('42', 'try: INSERT INTO product VALUES (''43''), (''2'')'), ('43', NULL) $$);
+SELECT try($$ INSERT INTO product VALUES ('31', NULL), ('32', 'try: INSERT INTO item VALUES (31), (2)'), ('33', NULL),
+	('34', NULL) $$);
+SELECT try($$ INSERT INTO product VALUES ('41', NULL), ('42', 'try: INSERT INTO product VALUES (''43''), (''2'')'),
+	('43', NULL), ('2', NULL) $$);
+SELECT try($$ INSERT INTO product VALUES ('41', NULL), ('42', 'try: INSERT INTO product VALUES (''43''), (''2'')'),
+	('43', NULL) $$);
 -- COPY has no statement of its own: with and without one that is open, in a subtransaction that fails and in one that does not
-SELECT try($$ INSERT INTO product VALUES ('51', NULL), ('52', 'COPY product (serial) FROM PROGRAM ''printf "53\\n54\\n"'''), ('55', NULL) $$);
+SELECT try($$ INSERT INTO product VALUES ('51', NULL), ('52', 'COPY product (serial) FROM PROGRAM ''printf "53\\n54\\n"'''),
+	('55', NULL) $$);
 SELECT try($$ INSERT INTO product VALUES ('56', 'COPY product (serial) FROM PROGRAM ''printf "57\\n58\\n"'''), ('59', NULL) $$);
-SELECT try($$ INSERT INTO product VALUES ('61', 'try: COPY product (serial) FROM PROGRAM ''printf "60\\n2\\n"'''), ('62', NULL), ('63', NULL) $$);
-SELECT try($$ INSERT INTO product VALUES ('64', NULL), ('65', 'try: COPY product (serial) FROM PROGRAM ''printf "60\\n2\\n"'''), ('66', NULL), ('67', NULL) $$);
+SELECT try($$ INSERT INTO product VALUES ('61', 'try: COPY product (serial) FROM PROGRAM ''printf "60\\n2\\n"'''),
+	('62', NULL), ('63', NULL) $$);
+SELECT try($$ INSERT INTO product VALUES ('64', NULL),
+	('65', 'try: COPY product (serial) FROM PROGRAM ''printf "60\\n2\\n"'''), ('66', NULL), ('67', NULL) $$);
 SELECT try($$ INSERT INTO product VALUES ('68', 'try: COPY product (serial) FROM PROGRAM ''printf "60\\n"'''), ('69', NULL) $$);
 SELECT try($$ INSERT INTO product VALUES ('70', 'try: COPY product (serial) FROM PROGRAM ''printf "74\\n"'''), ('60', NULL) $$);
 -- The table's target is made anew meanwhile.

@@ -45,8 +45,10 @@ EXECUTE request('{"brand": "no", "serial": "2", "manufacturer": "m", "stock": 2}
 -- An array: 201 if any of its objects was created
 EXECUTE request('[]');
 EXECUTE request('[{"brand": "b", "serial": "2", "manufacturer": "m"}]');
-EXECUTE request('[{"brand": "b", "serial": "2", "manufacturer": "m", "stock": 1}, {"brand": "b", "serial": "1", "manufacturer": "m"}, {"brand": "no", "serial": "1", "manufacturer": "m"}]');
-EXECUTE request('[{"brand": "b", "serial": "3", "manufacturer": "m"}, {"brand": "b", "serial": "3", "manufacturer": "m", "stock": 1}]');
+EXECUTE request('[{"brand": "b", "serial": "2", "manufacturer": "m", "stock": 1},
+	{"brand": "b", "serial": "1", "manufacturer": "m"}, {"brand": "no", "serial": "1", "manufacturer": "m"}]');
+EXECUTE request('[{"brand": "b", "serial": "3", "manufacturer": "m"},
+	{"brand": "b", "serial": "3", "manufacturer": "m", "stock": 1}]');
 EXECUTE request('[{"brand": "b", "serial": "1", "manufacturer": "m"}, {"brand": "b", "serial": "4", "manufacturer": "m"}]');
 
 -- It ends with the transaction, committed or not. What the session had is there again.
@@ -80,7 +82,7 @@ SELECT product_upsert('{"brand": "c", "serial": "2", "manufacturer": "m"}') ->> 
 RELEASE s;
 :status;
 COMMIT;
-CREATE FUNCTION try(payload jsonb) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION undone(payload jsonb) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM product_upsert(payload);
 	RAISE division_by_zero;
@@ -88,7 +90,7 @@ EXCEPTION WHEN division_by_zero THEN
 	RETURN 'undone';
 END $$;
 BEGIN;
-SELECT try('{"brand": "c", "serial": "3", "manufacturer": "m"}');
+SELECT undone('{"brand": "c", "serial": "3", "manufacturer": "m"}');
 :status;
 ROLLBACK;
 

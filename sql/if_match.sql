@@ -20,7 +20,8 @@ INSERT INTO product VALUES ('a', '1', 'm', NULL, 1.5, 3);
 
 -- It matches.
 SELECT product_upsert('product', '{"brand": "a", "serial": "1", "manufacturer": "m", "stock": 4}', '{"stock": 3}');
-SELECT product_upsert('product', '{"brand": "a", "serial": "1", "manufacturer": "m", "stock": 5}', '{"stock": 4, "name": null, "price": 1.5, "version": 5, "brand": "a"}') ->> 'action';
+SELECT product_upsert('product', '{"brand": "a", "serial": "1", "manufacturer": "m", "stock": 5}',
+	'{"stock": 4, "name": null, "price": 1.5, "version": 5, "brand": "a"}') ->> 'action';
 SELECT product_upsert('product', '{"brand": "a", "serial": "1", "manufacturer": "m", "stock": 5}', '{"stock": 5}') ->> 'action';
 -- An empty object asks only that the row exists.
 SELECT product_upsert('product', '{"brand": "a", "serial": "1", "manufacturer": "m", "name": "n"}', '{}') ->> 'action';

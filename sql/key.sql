@@ -18,7 +18,8 @@ DECLARE
 BEGIN
 	FOR i IN 1 .. cardinality(serials) LOOP
 		actions := concat_ws(' ', actions,
-			product_upsert('keyed', jsonb_build_object('brand', 'b', 'serial', serials[i], 'manufacturer', 'm', 'n', i)) ->> 'action');
+			product_upsert('keyed', jsonb_build_object('brand', 'b', 'serial', serials[i], 'manufacturer', 'm', 'n', i))
+				->> 'action');
 	END LOOP;
 	SELECT count(*) INTO locks FROM pg_locks
 	 WHERE locktype = 'advisory' AND classid = 'keyed'::regclass AND pid = pg_backend_pid();
@@ -182,7 +183,8 @@ SELECT product_upsert('{"brand": "acme", "serial": 1002, "manufacturer": "m"}');
 SELECT product_upsert('{}');
 \echo :SQLSTATE
 -- The generated value may be sent along, if it is the right one: so a product can be sent back.
-SELECT product_upsert(product_upsert('{"name": "ACME", "series": 0, "number": 1002, "manufacturer": "m"}') -> 'product') ->> 'action';
+SELECT product_upsert(product_upsert('{"name": "ACME", "series": 0, "number": 1002, "manufacturer": "m"}') -> 'product')
+	->> 'action';
 SELECT product_upsert('{"name": "New", "brand": "new", "series": 0, "number": 1, "manufacturer": "m"}') ->> 'action';
 SELECT product_upsert('{"name": "Acme", "brand": "Acme", "series": 1, "number": 2, "manufacturer": "m"}');
 \echo :SQLSTATE
@@ -205,8 +207,10 @@ CREATE TABLE priced (
 );
 CREATE INDEX ON priced (brand, serial, manufacturer);
 SELECT product_upsert('priced', '{"brand": "a", "serial": "1", "manufacturer": "m", "net": 10}');
-SELECT product_upsert('priced', '{"brand": "a", "serial": "1", "manufacturer": "m", "net": 20, "gross": 12.0, "id": 1, "again": 1}');
-SELECT product_upsert('priced', '{"brand": "a", "serial": "1", "manufacturer": "m", "net": 20, "gross": 24.0, "id": 1, "again": 9}');
+SELECT product_upsert('priced',
+	'{"brand": "a", "serial": "1", "manufacturer": "m", "net": 20, "gross": 12.0, "id": 1, "again": 1}');
+SELECT product_upsert('priced',
+	'{"brand": "a", "serial": "1", "manufacturer": "m", "net": 20, "gross": 24.0, "id": 1, "again": 9}');
 SELECT product_upsert('priced', '{"brand": "a", "serial": "1", "manufacturer": "m", "gross": 25}');
 \echo :SQLSTATE
 SELECT product_upsert('priced', '{"brand": "a", "serial": "1", "manufacturer": "m", "id": 2}');

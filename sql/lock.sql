@@ -77,10 +77,12 @@ COMMIT;
 BEGIN;
 SELECT product_upsert(payload(1)) ->> 'action';
 SELECT product_upsert('part', payload(1)) ->> 'action';
-SELECT target, granted, pid = pg_backend_pid(), prepared_transaction IS NULL, usename = session_user, duration >= '0', query LIKE 'SELECT target, granted,%'
+SELECT target, granted, pid = pg_backend_pid(), prepared_transaction IS NULL, usename = session_user, duration >= '0',
+	query LIKE 'SELECT target, granted,%'
   FROM product_upsert_locks ORDER BY target::text;
 SELECT count(DISTINCT key_hash), min(key_hash) >= 0 FROM product_upsert_locks;
-SELECT k.key_hash = l.objid::bigint FROM product_upsert_locks k JOIN pg_locks l ON l.classid = k.target AND l.locktype = 'advisory';
+SELECT k.key_hash = l.objid::bigint FROM product_upsert_locks k JOIN pg_locks l ON l.classid = k.target
+   AND l.locktype = 'advisory';
 -- From the hash to the row, and from a payload to the hash
 SELECT p.brand, p.serial, p.manufacturer
   FROM product p JOIN product_upsert_locks l ON l.target = 'product'::regclass

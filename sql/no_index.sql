@@ -67,7 +67,8 @@ INSERT INTO product SELECT 'b', i, 'm', i FROM generate_series(1, 10000) AS i;
 ANALYZE product;
 SELECT pg_stat_force_next_flush();
 SELECT seq_scan AS scans_before FROM pg_stat_user_tables WHERE relid = 'product'::regclass \gset
-SELECT count(product_upsert(jsonb_build_object('brand', 'b', 'serial', i::text, 'manufacturer', 'm', 'price', 0))) FROM generate_series(1, 20) AS i;
+SELECT count(product_upsert(jsonb_build_object('brand', 'b', 'serial', i::text, 'manufacturer', 'm', 'price', 0)))
+  FROM generate_series(1, 20) AS i;
 SELECT pg_stat_force_next_flush();
 SELECT seq_scan = :scans_before AS no_sequential_scan FROM pg_stat_user_tables WHERE relid = 'product'::regclass;
 
@@ -77,7 +78,8 @@ CREATE INDEX ON was_empty (brand, serial, manufacturer);
 VACUUM ANALYZE was_empty;
 BEGIN;
 SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables WHERE relid = 'was_empty'::regclass \gset before_
-SELECT count(product_upsert('was_empty', jsonb_build_object('brand', 'a', 'serial', n, 'manufacturer', 'm'))) FROM generate_series(1, 20) AS n;
+SELECT count(product_upsert('was_empty', jsonb_build_object('brand', 'a', 'serial', n, 'manufacturer', 'm')))
+  FROM generate_series(1, 20) AS n;
 SELECT seq_scan - :before_seq_scan, idx_scan - :before_idx_scan FROM pg_stat_xact_user_tables WHERE relid = 'was_empty'::regclass;
 COMMIT;
 SHOW enable_seqscan;

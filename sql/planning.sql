@@ -28,7 +28,8 @@ SET client_min_messages = error;
 CREATE INDEX ON indexed (brand) WHERE serial = folded('predicate');
 CREATE INDEX ON indexed ((serial || folded('expression')));
 SET client_min_messages = warning;
-CREATE TABLE generated (brand text, serial text, manufacturer text GENERATED ALWAYS AS (lower(brand) || folded('generated')) STORED, price int);
+CREATE TABLE generated (brand text, serial text,
+	manufacturer text GENERATED ALWAYS AS (lower(brand) || folded('generated')) STORED, price int);
 CREATE INDEX ON generated (brand, serial, manufacturer);
 
 -- These look, and find what they look for.
@@ -59,7 +60,9 @@ DECLARE
 BEGIN
 	FOR i IN 1 .. times LOOP
 		BEGIN
-			PERFORM product_upsert(target, '{"brand": "b", "serial": "1", "manufacturer": "m"}'::jsonb - (CASE WHEN target = 'generated'::regclass THEN 'manufacturer' ELSE '' END));
+			PERFORM product_upsert(target,
+				'{"brand": "b", "serial": "1", "manufacturer": "m"}'::jsonb
+				- (CASE WHEN target = 'generated'::regclass THEN 'manufacturer' ELSE '' END));
 		EXCEPTION WHEN SQLSTATE 'PU001' THEN
 			failed := failed + 1;
 		END;
@@ -80,7 +83,8 @@ SELECT product_upsert('generated', '{"brand": "b", "serial": "1"}') ->> 'action'
 -- The default of a domain is checked by the domain, also where it is null.
 CREATE DOMAIN required AS text CHECK (VALUE IS NOT NULL);
 CREATE DOMAIN short AS text CHECK (length(VALUE) < 5);
-CREATE TABLE domains (brand text, serial text, manufacturer text, r required, s short DEFAULT 'fits', l short DEFAULT folded('default of a domain'));
+CREATE TABLE domains (brand text, serial text, manufacturer text, r required, s short DEFAULT 'fits',
+	l short DEFAULT folded('default of a domain'));
 CREATE INDEX ON domains (brand, serial, manufacturer);
 SELECT product_upsert('domains', '{"brand": "a", "serial": "1", "manufacturer": "m", "l": "l"}');
 SELECT product_upsert('domains', '{"brand": "a", "serial": "1", "manufacturer": "m", "r": "r"}');

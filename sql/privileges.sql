@@ -6,6 +6,8 @@ CREATE SCHEMA pu_privileges;
 SET search_path = pu_privileges, public;
 \pset format unaligned
 \pset tuples_only on
+\getenv abs_srcdir PG_ABS_SRCDIR
+\i :abs_srcdir/sql/include/helpers.sql
 
 CREATE ROLE regress_pu_owner;
 CREATE ROLE regress_pu_user;
@@ -25,27 +27,17 @@ INSERT INTO product (brand, serial, manufacturer, price, secret) VALUES ('stored
 \set same '{"brand": "stored", "serial": "1", "manufacturer": "m"}'
 \set create '{"brand": "new", "serial": "1", "manufacturer": "m", "price": 6}'
 
--- may(statement): what the role gets from it; nothing is kept.
-CREATE FUNCTION may(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	result text;
-BEGIN
-	BEGIN
-		EXECUTE statement INTO result;
-		RAISE EXCEPTION USING ERRCODE = 'PU000', MESSAGE = coalesce(result, 'nothing');
-	EXCEPTION WHEN OTHERS THEN
-		RETURN CASE WHEN SQLSTATE = 'PU000' THEN SQLERRM ELSE concat(SQLSTATE, ': ', SQLERRM) END;
-	END;
-END $$;
 -- What the calls come to that update, find nothing to change, create, and do two at once.
 CREATE FUNCTION may_upsert(target text) RETURNS SETOF text LANGUAGE sql AS $$
-	SELECT kind || ': ' || may(format('SELECT product_upsert(%L::oid::regclass, %L) #>> %L', target::regclass::oid, payload, path))
+	SELECT kind || ': '
+		|| may(format('SELECT product_upsert(%L::oid::regclass, %L) #>> %L', target::regclass::oid, payload, path))
 	  FROM (VALUES
 		('update', '{action}', '{"brand": "stored", "serial": "1", "manufacturer": "m", "price": 6}'),
 		('same', '{action}', '{"brand": "stored", "serial": "1", "manufacturer": "m", "price": 5}'),
 		('key', '{action}', '{"brand": "stored", "serial": "1", "manufacturer": "m"}'),
 		('create', '{action}', '{"brand": "new", "serial": "1", "manufacturer": "m", "price": 6}'),
-		('batch', '{1,action}', '[{"brand": "new", "serial": "1", "manufacturer": "m"}, {"brand": "stored", "serial": "1", "manufacturer": "m", "price": 6}]')
+		('batch', '{1,action}', '[{"brand": "new", "serial": "1", "manufacturer": "m"},
+			{"brand": "stored", "serial": "1", "manufacturer": "m", "price": 6}]')
 	  ) AS calls (kind, path, payload)
 $$;
 SELECT 'product'::regclass::oid AS product \gset
@@ -114,7 +106,8 @@ SELECT product_upsert('{"brand": "stored", "serial": "1", "manufacturer": "m", "
 \echo :SQLSTATE
 SELECT product_upsert('{"brand": "stored", "serial": "1", "manufacturer": "m", "secret": "hidden"}');
 \echo :SQLSTATE
-SELECT product_upsert('[{"brand": "stored", "serial": "1", "manufacturer": "m"}, {"brand": "stored", "serial": "1", "manufacturer": "m", "secret": "hidden"}]');
+SELECT product_upsert('[{"brand": "stored", "serial": "1", "manufacturer": "m"},
+	{"brand": "stored", "serial": "1", "manufacturer": "m", "secret": "hidden"}]');
 \echo :SQLSTATE
 RESET ROLE;
 REVOKE INSERT (price) ON product FROM regress_pu_user;
@@ -133,7 +126,8 @@ RESET ROLE;
 -- An identity column may be sent back unaltered by who may not update it; it needs INSERT, as in SQL.
 GRANT INSERT, UPDATE (price) ON product TO regress_pu_user;
 SET ROLE regress_pu_user;
-SELECT may($$SELECT product_upsert('{"brand": "stored", "serial": "1", "manufacturer": "m", "id": 1, "price": 8}') ->> 'action'$$);
+SELECT may($$SELECT product_upsert('{"brand": "stored", "serial": "1", "manufacturer": "m", "id": 1, "price": 8}')
+	->> 'action'$$);
 RESET ROLE;
 
 -- Values of rows that are there do not appear in messages.
@@ -162,7 +156,8 @@ REVOKE ALL ON product FROM regress_pu_user;
 GRANT SELECT, INSERT, UPDATE (price) ON product TO regress_pu_user;
 SET product_upsert.max_key_locks = 1;
 CREATE VIEW own_locks AS SELECT locktype, mode, count(*) FROM pg_locks
- WHERE pid = pg_backend_pid() AND (locktype = 'advisory' OR relation = 'product'::regclass AND mode = 'ShareRowExclusiveLock') GROUP BY 1, 2;
+ WHERE pid = pg_backend_pid() AND (locktype = 'advisory' OR relation = 'product'::regclass AND mode = 'ShareRowExclusiveLock')
+ GROUP BY 1, 2;
 GRANT SELECT ON own_locks TO regress_pu_user;
 \set two '[{"brand": "two", "serial": "1", "manufacturer": "m"}, {"brand": "two", "serial": "2", "manufacturer": "m"}]'
 BEGIN;
@@ -181,8 +176,11 @@ ROLLBACK;
 RESET product_upsert.max_key_locks;
 
 -- A function of its owner's rights
-CREATE FUNCTION set_price(serial text, price int) RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pu_privileges, public AS $$
-	SELECT product_upsert('product', jsonb_build_object('brand', 'stored', 'serial', serial, 'manufacturer', 'm', 'price', price)) ->> 'action' || ' by ' || current_user
+CREATE FUNCTION set_price(serial text, price int) RETURNS text
+	LANGUAGE sql SECURITY DEFINER SET search_path = pu_privileges, public AS $$
+	SELECT product_upsert('product',
+		jsonb_build_object('brand', 'stored', 'serial', serial, 'manufacturer', 'm', 'price', price)) ->> 'action'
+			|| ' by ' || current_user
 $$;
 ALTER FUNCTION set_price OWNER TO regress_pu_owner;
 SET ROLE regress_pu_user;

@@ -7,17 +7,9 @@ SET search_path = pu_commands, public;
 \pset format unaligned
 \pset tuples_only on
 \set SHOW_CONTEXT never
+\getenv abs_srcdir PG_ABS_SRCDIR
+\i :abs_srcdir/sql/include/helpers.sql
 
--- try(statement): its first value, or the error.
-CREATE FUNCTION try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	result text;
-BEGIN
-	EXECUTE statement INTO result;
-	RETURN coalesce(result, 'done');
-EXCEPTION WHEN OTHERS THEN
-	RETURN concat_ws(' | ', SQLSTATE, SQLERRM);
-END $$;
 -- called(relation): what a table's triggers and an index's expressions call
 CREATE FUNCTION called(relation regclass) RETURNS SETOF regprocedure LANGUAGE sql AS $$
 	SELECT tgfoid FROM pg_trigger WHERE tgrelid = relation
@@ -121,7 +113,8 @@ SELECT seen();
 SELECT product_upsert_unprotect('product');
 SELECT seen();
 -- The commands themselves
-CREATE TRIGGER product_upsert_guard AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION product_upsert_guard(brand, serial, manufacturer);
+CREATE TRIGGER product_upsert_guard AFTER INSERT OR UPDATE ON product FOR EACH ROW
+	EXECUTE FUNCTION product_upsert_guard(brand, serial, manufacturer);
 CREATE INDEX ON product (product_upsert_hash(brand, serial, manufacturer));
 SELECT seen();
 ALTER TABLE product DISABLE TRIGGER product_upsert_guard;

@@ -42,13 +42,15 @@ SELECT product_upsert('{"brand": "other", "serial": "1", "manufacturer": "m", "o
 \echo :SQLSTATE
 SELECT product_upsert('{"brand": "other", "serial": "1", "manufacturer": "m"}');
 \echo :SQLSTATE
-SELECT product_upsert('{"brand": "other", "serial": "1", "manufacturer": "m", "owner": "regress_pu_owner", "stock": 1, "secret": "s2"}');
+SELECT product_upsert('{"brand": "other", "serial": "1", "manufacturer": "m", "owner": "regress_pu_owner", "stock": 1,
+	"secret": "s2"}');
 \echo :SQLSTATE
 SELECT product_upsert('product', '{"brand": "other", "serial": "1", "manufacturer": "m"}', '{"stock": 1}');
 \echo :SQLSTATE
 SELECT product_upsert('product', '{"brand": "other", "serial": "1", "manufacturer": "m"}', '{"stock": 2}');
 \echo :SQLSTATE
-SELECT product_upsert('[{"brand": "own", "serial": "1", "manufacturer": "m"}, {"brand": "other", "serial": "1", "manufacturer": "m"}]');
+SELECT product_upsert('[{"brand": "own", "serial": "1", "manufacturer": "m"},
+	{"brand": "other", "serial": "1", "manufacturer": "m"}]');
 \echo :SQLSTATE
 -- A row that the caller can see and not update
 SELECT product_upsert('{"brand": "public", "serial": "1", "manufacturer": "m", "stock": 1}') ->> 'action';

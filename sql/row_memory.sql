@@ -18,7 +18,8 @@ CREATE TABLE template (brand text, serial text, manufacturer text, price int);
 CREATE VIEW template_rows AS SELECT 'b' AS brand, 's' || i AS serial, 'm' AS manufacturer, i + 10 AS price FROM numbers;
 CREATE VIEW payloads AS SELECT to_jsonb(r) || '{"price": 3}' AS payload FROM template_rows AS r;
 CREATE FUNCTION elements(price int) RETURNS jsonb LANGUAGE sql STABLE AS $$
-	SELECT jsonb_agg(to_jsonb(r) || jsonb_build_object('price', r.price + elements.price) ORDER BY r.price) FROM template_rows AS r
+	SELECT jsonb_agg(to_jsonb(r) || jsonb_build_object('price', r.price + elements.price) ORDER BY r.price)
+	  FROM template_rows AS r
 $$;
 CREATE FUNCTION load(target regclass) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -37,31 +38,54 @@ END $$;
 -- Functions with each way of being called: of the owner's, with settings, in SQL, in PL/pgSQL. What the last one calls is
 -- qualified: PostgreSQL 17 and later build indexes with a search_path of their own.
 CREATE FUNCTION of_owner(text) RETURNS text LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER AS $$ BEGIN RETURN lower($1); END $$;
-CREATE FUNCTION with_settings(text) RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog AS $$ BEGIN RETURN lower($1); END $$;
-CREATE FUNCTION in_sql(text) RETURNS text LANGUAGE sql IMMUTABLE SET work_mem = '1MB' AS $$ SELECT 'not the last'; SELECT lower($1) $$;
+CREATE FUNCTION with_settings(text) RETURNS text
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog AS $$ BEGIN RETURN lower($1); END $$;
+CREATE FUNCTION in_sql(text) RETURNS text
+	LANGUAGE sql IMMUTABLE SET work_mem = '1MB' AS $$ SELECT 'not the last'; SELECT lower($1) $$;
 CREATE FUNCTION plain(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN lower($1); END $$;
-CREATE FUNCTION same(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT pu_row_memory.of_owner($1) || pu_row_memory.with_settings($1) || pu_row_memory.in_sql($1) || pu_row_memory.plain($1) $$;
+CREATE FUNCTION same(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT pu_row_memory.of_owner($1) || pu_row_memory.with_settings($1) || pu_row_memory.in_sql($1) || pu_row_memory.plain($1) $$;
 
 -- BEFORE triggers, with WHEN and without
-CREATE FUNCTION before_of_owner() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN new.fired := new.fired + 1; RETURN new; END $$;
-CREATE FUNCTION before_with_settings() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog SET work_mem = '1MB' AS $$ BEGIN new.fired := new.fired + 1; RETURN new; END $$;
+CREATE FUNCTION before_of_owner() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+	new.fired := new.fired + 1;
+	RETURN new;
+END $$;
+CREATE FUNCTION before_with_settings() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog SET work_mem = '1MB' AS $$
+BEGIN
+	new.fired := new.fired + 1;
+	RETURN new;
+END $$;
 CREATE TABLE before_triggers (LIKE template, fired int DEFAULT 0);
 CREATE INDEX ON before_triggers (brand, serial, manufacturer);
 CREATE TRIGGER a BEFORE INSERT OR UPDATE ON before_triggers FOR EACH ROW EXECUTE FUNCTION before_of_owner();
-CREATE TRIGGER b BEFORE INSERT OR UPDATE ON before_triggers FOR EACH ROW WHEN (of_owner(new.brand) = in_sql(new.brand)) EXECUTE FUNCTION before_with_settings();
-CREATE TRIGGER c BEFORE UPDATE OF price ON before_triggers FOR EACH ROW WHEN (old.price IS DISTINCT FROM new.price) EXECUTE FUNCTION before_of_owner();
+CREATE TRIGGER b BEFORE INSERT OR UPDATE ON before_triggers FOR EACH ROW WHEN (of_owner(new.brand) = in_sql(new.brand))
+	EXECUTE FUNCTION before_with_settings();
+CREATE TRIGGER c BEFORE UPDATE OF price ON before_triggers FOR EACH ROW WHEN (old.price IS DISTINCT FROM new.price)
+	EXECUTE FUNCTION before_of_owner();
 SELECT load('before_triggers');
 SELECT fired, count(*) FROM before_triggers GROUP BY fired;
 
 -- AFTER triggers, also deferred
 CREATE TABLE log (name text, tg_op text);
-CREATE FUNCTION after_of_owner() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN INSERT INTO log VALUES (tg_table_name || '.' || tg_name, tg_op); RETURN NULL; END $$;
-CREATE FUNCTION after_with_settings() RETURNS trigger LANGUAGE plpgsql SET search_path = pu_row_memory SET work_mem = '1MB' AS $$ BEGIN INSERT INTO log VALUES (tg_table_name || '.' || tg_name, tg_op); RETURN NULL; END $$;
+CREATE FUNCTION after_of_owner() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+	INSERT INTO log VALUES (tg_table_name || '.' || tg_name, tg_op);
+	RETURN NULL;
+END $$;
+CREATE FUNCTION after_with_settings() RETURNS trigger LANGUAGE plpgsql SET search_path = pu_row_memory SET work_mem = '1MB' AS $$
+BEGIN
+	INSERT INTO log VALUES (tg_table_name || '.' || tg_name, tg_op);
+	RETURN NULL;
+END $$;
 CREATE TABLE after_triggers (LIKE template);
 CREATE INDEX ON after_triggers (brand, serial, manufacturer);
 CREATE TRIGGER a AFTER INSERT OR UPDATE ON after_triggers FOR EACH ROW EXECUTE FUNCTION after_of_owner();
-CREATE TRIGGER b AFTER INSERT OR UPDATE ON after_triggers FOR EACH ROW WHEN (same(new.brand) = 'bbbb') EXECUTE FUNCTION after_with_settings();
-CREATE CONSTRAINT TRIGGER c AFTER INSERT OR UPDATE ON after_triggers DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION after_of_owner();
+CREATE TRIGGER b AFTER INSERT OR UPDATE ON after_triggers FOR EACH ROW WHEN (same(new.brand) = 'bbbb')
+	EXECUTE FUNCTION after_with_settings();
+CREATE CONSTRAINT TRIGGER c AFTER INSERT OR UPDATE ON after_triggers DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION after_of_owner();
 SELECT load('after_triggers');
 SELECT name, tg_op, count(*) FROM log GROUP BY name, tg_op ORDER BY name, tg_op;
 TRUNCATE log;
@@ -100,12 +124,17 @@ SELECT note, generated, count(*) FROM expressions GROUP BY note, generated;
 CREATE TYPE pair AS (a int, b text);
 CREATE DOMAIN word AS text CHECK (of_owner(VALUE) = with_settings(VALUE)) CHECK (same(VALUE) <> '');
 CREATE DOMAIN checked_pair AS pair CHECK (same((VALUE).b) <> '');
-CREATE TABLE keys (brand word, serial text, manufacturer text, price int, maker text GENERATED ALWAYS AS (same(manufacturer)) STORED,
+CREATE TABLE keys (brand word, serial text, manufacturer text, price int,
+	maker text GENERATED ALWAYS AS (same(manufacturer)) STORED,
 	words word[] DEFAULT '{x,y}', c checked_pair DEFAULT '(1,x)', r int4range);
 CREATE UNIQUE INDEX ON keys (brand, serial, maker);
-CREATE TRIGGER guard AFTER INSERT OR UPDATE ON keys FOR EACH ROW EXECUTE FUNCTION product_upsert_guard('brand', 'serial', 'maker');
+CREATE TRIGGER guard AFTER INSERT OR UPDATE ON keys FOR EACH ROW
+	EXECUTE FUNCTION product_upsert_guard('brand', 'serial', 'maker');
 SELECT load('keys');
-SELECT count(*) FROM jsonb_path_query(product_upsert('keys', (SELECT jsonb_agg(e || '{"words": ["p", "q"], "c": {"a": 2, "b": "y"}, "r": "[1,5)"}') FROM jsonb_array_elements(elements(5)) AS e)), '$[*] ? (@.action == "updated")');
+SELECT count(*)
+  FROM jsonb_path_query(product_upsert('keys',
+	(SELECT jsonb_agg(e || '{"words": ["p", "q"], "c": {"a": 2, "b": "y"}, "r": "[1,5)"}')
+	  FROM jsonb_array_elements(elements(5)) AS e)), '$[*] ? (@.action == "updated")');
 SELECT maker, words, c, r, count(*) FROM keys GROUP BY maker, words, c, r;
 
 -- A partition as the target, and the guard of the whole, that looks for each row and shares what it looks with
@@ -137,14 +166,16 @@ DECLARE
 BEGIN
 	IF $1 LIKE 'outer%' THEN
 		PERFORM product_upsert('pu_row_memory.nested', jsonb_build_object(
-			'brand', 'inner' || repeat('i', 1000), 'serial', 's', 'manufacturer', 'm', 'words', ARRAY['inner' || repeat('i', 1000)]));
+			'brand', 'inner' || repeat('i', 1000), 'serial', 's', 'manufacturer', 'm',
+			'words', ARRAY['inner' || repeat('i', 1000)]));
 	END IF;
 	RETURN $1 IS NOT DISTINCT FROM before;
 END $$;
 CREATE DOMAIN calling AS text CHECK (calls(VALUE || repeat('v', 20000))) CHECK (calls(upper(lower(VALUE)) || VALUE));
 ALTER TABLE nested ALTER brand TYPE calling, ADD COLUMN words calling[];
 SELECT jsonb_array_length(product_upsert('nested', (SELECT jsonb_agg(jsonb_build_object(
-	'brand', 'outer' || i, 'serial', 's', 'manufacturer', 'm', 'words', ARRAY['outer' || i, 'outer'])) FROM generate_series(1, 100) AS i)));
+	'brand', 'outer' || i, 'serial', 's', 'manufacturer', 'm', 'words', ARRAY['outer' || i, 'outer']))
+	  FROM generate_series(1, 100) AS i)));
 SELECT left(brand, 5), count(*) FROM nested GROUP BY 1 ORDER BY 1;
 
 -- Memory does not grow with the rows of a load: not where an index compares composite values either.
@@ -153,11 +184,13 @@ CREATE SEQUENCE measured;
 CREATE FUNCTION measure() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	IF nextval('measured') % 5000 = 0 THEN
-		INSERT INTO memory SELECT currval('measured'), sum(used_bytes) FROM pg_backend_memory_contexts WHERE name LIKE 'product_upsert %' OR name = 'ExecutorState';
+		INSERT INTO memory SELECT currval('measured'), sum(used_bytes) FROM pg_backend_memory_contexts
+		 WHERE name LIKE 'product_upsert %' OR name = 'ExecutorState';
 	END IF;
 	RETURN NULL;
 END $$;
-CREATE TABLE loaded (a pair, b text, c int, price int, fired int DEFAULT 0, g int GENERATED ALWAYS AS (c + 1) STORED, CHECK (c > 0));
+CREATE TABLE loaded (a pair, b text, c int, price int, fired int DEFAULT 0,
+	g int GENERATED ALWAYS AS (c + 1) STORED, CHECK (c > 0));
 CREATE UNIQUE INDEX ON loaded (a, b, g);
 CREATE INDEX ON loaded (price);
 CREATE TRIGGER guard AFTER INSERT OR UPDATE ON loaded FOR EACH ROW EXECUTE FUNCTION product_upsert_guard('a', 'b', 'g');
@@ -165,7 +198,8 @@ CREATE TRIGGER a BEFORE INSERT OR UPDATE ON loaded FOR EACH ROW EXECUTE FUNCTION
 CREATE TRIGGER measure AFTER INSERT OR UPDATE ON loaded FOR EACH ROW EXECUTE FUNCTION measure();
 CREATE VIEW many AS SELECT row(i, 'x')::pair AS a, 'b' AS b, i AS c, i % 100 AS price FROM generate_series(1, 10000) AS i;
 SELECT * FROM product_upsert_from('many', 'loaded');
-CREATE OR REPLACE VIEW many AS SELECT row(i, 'x')::pair AS a, 'b' AS b, i AS c, i % 100 + 1 AS price FROM generate_series(1, 10000) AS i;
+CREATE OR REPLACE VIEW many AS SELECT row(i, 'x')::pair AS a, 'b' AS b, i AS c, i % 100 + 1 AS price
+  FROM generate_series(1, 10000) AS i;
 SELECT * FROM product_upsert_from('many', 'loaded');
 SELECT max(bytes) - min(bytes) < 300000 FROM memory WHERE rows <= 10000;
 SELECT max(bytes) - min(bytes) < 300000 FROM memory WHERE rows > 10000;
@@ -189,7 +223,8 @@ CREATE FUNCTION bytes_per_element(fields text) RETURNS bigint LANGUAGE plpgsql A
 DECLARE
 	payload jsonb;
 BEGIN
-	EXECUTE format('SELECT jsonb_agg(jsonb_build_object(''brand'', ''b'', ''serial'', i::text, ''manufacturer'', ''m'', %s)) FROM numbers', fields) INTO payload;
+	EXECUTE format('SELECT jsonb_agg(jsonb_build_object('
+		'''brand'', ''b'', ''serial'', i::text, ''manufacturer'', ''m'', %s)) FROM numbers', fields) INTO payload;
 	TRUNCATE memory;
 	PERFORM product_upsert('wide', payload);
 	RETURN (SELECT bytes FROM memory) / jsonb_array_length(payload);
@@ -198,7 +233,8 @@ SELECT bytes_per_element($$'c7', i$$) < 1000;
 -- also where elements have different fields
 SELECT bytes_per_element($$'c' || i % 1500 + 1, i$$) < 1000;
 -- A generated key is computed for each of them.
-CREATE TRIGGER guard AFTER INSERT OR UPDATE ON wide FOR EACH ROW EXECUTE FUNCTION product_upsert_guard('brand', 'serial', 'maker');
+CREATE TRIGGER guard AFTER INSERT OR UPDATE ON wide FOR EACH ROW
+	EXECUTE FUNCTION product_upsert_guard('brand', 'serial', 'maker');
 CREATE INDEX ON wide (brand, serial, maker);
 SELECT bytes_per_element($$'c7', i$$) < 1000;
 

@@ -87,7 +87,8 @@ INSERT INTO kept VALUES ('b', '1', 'm');
 SET client_min_messages = warning;
 ALTER SCHEMA "Renamed, once" RENAME TO twice;
 CREATE SCHEMA "Renamed, once";
-CREATE FUNCTION "Renamed, once".product_upsert_guard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''decoy''; END';
+CREATE FUNCTION "Renamed, once".product_upsert_guard() RETURNS trigger
+	LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''decoy''; END';
 CREATE FUNCTION "Renamed, once".product_upsert_hash(VARIADIC "any") RETURNS bigint LANGUAGE internal IMMUTABLE AS 'pg_num_nonnulls';
 SET client_min_messages = notice;
 CALL use('twice');

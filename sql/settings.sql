@@ -110,7 +110,8 @@ SELECT product_upsert(:'payload');
 \echo :SQLSTATE
 ROLLBACK;
 SELECT product_upsert(:'payload') ->> 'action';
-CREATE FUNCTION to_second(jsonb) RETURNS jsonb LANGUAGE sql SET product_upsert.default_table = 'pu_settings_2.product' SET product_upsert.unknown_fields = ignore
+CREATE FUNCTION to_second(jsonb) RETURNS jsonb LANGUAGE sql
+	SET product_upsert.default_table = 'pu_settings_2.product' SET product_upsert.unknown_fields = ignore
 	AS 'SELECT product_upsert($1)';
 SELECT to_second('{"brand": "a", "serial": "2", "manufacturer": "m", "unknown": true}') -> 'product' ? 'second';
 CREATE ROLE regress_pu_setting;

@@ -96,9 +96,12 @@ SELECT product_upsert(jsonb_build_object('brand', 'long', 'serial', repeat('x', 
 SELECT product_upsert(jsonb_build_object('brand', 'long', 'serial', repeat('x', 100000) || '1', 'manufacturer', '')) ->> 'action';
 
 -- A long value is stored and compared like any other.
-SELECT product_upsert(jsonb_build_object('brand', 'long', 'serial', '3', 'manufacturer', '', 'name', repeat('y', 200000))) ->> 'action';
-SELECT product_upsert(jsonb_build_object('brand', 'long', 'serial', '3', 'manufacturer', '', 'name', repeat('y', 200000))) ->> 'action';
-SELECT length(product_upsert(jsonb_build_object('brand', 'long', 'serial', '3', 'manufacturer', '', 'name', repeat('y', 199999))) -> 'previous' ->> 'name');
+SELECT product_upsert(jsonb_build_object('brand', 'long', 'serial', '3', 'manufacturer', '', 'name', repeat('y', 200000)))
+	->> 'action';
+SELECT product_upsert(jsonb_build_object('brand', 'long', 'serial', '3', 'manufacturer', '', 'name', repeat('y', 200000)))
+	->> 'action';
+SELECT length(product_upsert(jsonb_build_object(
+	'brand', 'long', 'serial', '3', 'manufacturer', '', 'name', repeat('y', 199999))) -> 'previous' ->> 'name');
 
 -- A numeric key: the stored spelling stays, in the row and in the result.
 CREATE TABLE part (brand numeric, serial numeric, manufacturer numeric, note text);

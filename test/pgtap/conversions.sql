@@ -28,11 +28,14 @@ CREATE TEMP TABLE types AS
 SELECT row_number() OVER () AS n, type FROM (
 	SELECT format_type(oid, NULL) AS type FROM pg_type
 	 WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype IN ('b', 'r', 'm') AND typcategory <> 'A'
-	   AND typname NOT IN ('gtsvector', 'pg_node_tree', 'pg_ndistinct', 'pg_dependencies', 'pg_mcv_list', 'pg_brin_bloom_summary', 'pg_brin_minmax_multi_summary', 'xml')
+	   AND typname NOT IN ('gtsvector', 'pg_node_tree', 'pg_ndistinct', 'pg_dependencies', 'pg_mcv_list',
+			'pg_brin_bloom_summary', 'pg_brin_minmax_multi_summary', 'xml')
 	UNION ALL
-	SELECT 'pg_temp.' || t FROM unnest('{mood,pair,span,short,shorter,amount,amounts,list,flag,letters,doc,raw,pair_of,feeling,stamp}'::text[]) AS t
+	SELECT 'pg_temp.' || t
+	  FROM unnest('{mood,pair,span,short,shorter,amount,amounts,list,flag,letters,doc,raw,pair_of,feeling,stamp}'::text[]) AS t
 	UNION ALL
-	SELECT unnest('{varchar(3),char(3),numeric(3;1),numeric(2;-1),bit(3),varbit(2),time(0),timetz(0),timestamp(0),timestamptz(0),interval(0),interval year}'::text[])) AS t;
+	SELECT unnest('{varchar(3),char(3),numeric(3;1),numeric(2;-1),bit(3),varbit(2),'
+		'time(0),timetz(0),timestamp(0),timestamptz(0),interval(0),interval year}'::text[])) AS t;
 UPDATE types SET type = replace(type, ';', ',');
 INSERT INTO types SELECT 1000 + n, type || '[]' FROM types;
 DO $$
@@ -44,17 +47,24 @@ END $$;
 
 CREATE TEMP TABLE samples (n int GENERATED ALWAYS AS IDENTITY, value jsonb);
 INSERT INTO samples (value) VALUES
-	('null'), ('true'), ('false'), ('0'), ('1'), ('-1'), ('1.5'), ('1.50'), ('2.25'), ('99.96'), ('-0.05'), ('1e3'), ('1e-7'), ('123456789012345678901234567890'), ('100'),
-	('""'), ('" "'), ('"a"'), ('"ab "'), ('"abc"'), ('"abc   "'), ('"abcd"'), ('"äöü"'), ('"1"'), ('" 1 "'), ('"1.50"'), ('"-1"'), ('"true"'), ('"t"'), ('"null"'), ('"NULL"'), ('"NaN"'), ('"-Infinity"'), ('"inf"'),
-	('"2024-02-29"'), ('"2024-02-29 12:34:56.789+02"'), ('"0044-03-15 12:00:00 BC"'), ('"12:34:56.789"'), ('"1 year 2 months 3 days 04:05:06.789"'), ('"now"'), ('"infinity"'),
-	('"{}"'), ('"{1,2}"'), ('"{1,NULL,\"a\"}"'), ('"[0:1]={1,2}"'), ('"{{1},{2}}"'), ('"[1,2)"'), ('"{[1,2),[3,4)}"'), ('"(1,a)"'), ('"(1,2)"'), ('"(,)"'), ('"{\"a\": 1}"'), ('"[1, 2]"'),
-	('"0/0"'), ('"1/2"'), ('"10.0.0.1/8"'), ('"::1"'), ('"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"'), ('"\\x00ff"'), ('"\\000"'), ('"101"'), ('"B101"'), ('"pg_class"'), ('"text"'), ('"10:20:10,14"'), ('"good"'),
-	('[]'), ('{}'), ('[1]'), ('[1, 2, 3]'), ('[null]'), ('[[1], [2]]'), ('[[1], [2, 3]]'), ('[1, [2]]'), ('["a", null, true]'), ('[true]'), ('[{}]'), ('[{"a": 1}, null]'),
+	('null'), ('true'), ('false'), ('0'), ('1'), ('-1'), ('1.5'), ('1.50'), ('2.25'), ('99.96'), ('-0.05'), ('1e3'), ('1e-7'),
+	('123456789012345678901234567890'), ('100'),
+	('""'), ('" "'), ('"a"'), ('"ab "'), ('"abc"'), ('"abc   "'), ('"abcd"'), ('"äöü"'), ('"1"'), ('" 1 "'), ('"1.50"'),
+	('"-1"'), ('"true"'), ('"t"'), ('"null"'), ('"NULL"'), ('"NaN"'), ('"-Infinity"'), ('"inf"'),
+	('"2024-02-29"'), ('"2024-02-29 12:34:56.789+02"'), ('"0044-03-15 12:00:00 BC"'), ('"12:34:56.789"'),
+	('"1 year 2 months 3 days 04:05:06.789"'), ('"now"'), ('"infinity"'),
+	('"{}"'), ('"{1,2}"'), ('"{1,NULL,\"a\"}"'), ('"[0:1]={1,2}"'), ('"{{1},{2}}"'), ('"[1,2)"'), ('"{[1,2),[3,4)}"'),
+	('"(1,a)"'), ('"(1,2)"'), ('"(,)"'), ('"{\"a\": 1}"'), ('"[1, 2]"'),
+	('"0/0"'), ('"1/2"'), ('"10.0.0.1/8"'), ('"::1"'), ('"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"'), ('"\\x00ff"'), ('"\\000"'),
+	('"101"'), ('"B101"'), ('"pg_class"'), ('"text"'), ('"10:20:10,14"'), ('"good"'),
+	('[]'), ('{}'), ('[1]'), ('[1, 2, 3]'), ('[null]'), ('[[1], [2]]'), ('[[1], [2, 3]]'), ('[1, [2]]'),
+	('["a", null, true]'), ('[true]'), ('[{}]'), ('[{"a": 1}, null]'),
 	('{"a": 1, "b": "x"}'), ('{"a": null}'), ('{"b": [1, {"c": 2.50}]}'), ('{"a": "x"}');
 
 -- Are they the same to the byte?
 CREATE TYPE pg_temp.bytes AS (value jsonb);
-CREATE FUNCTION pg_temp.same(jsonb, jsonb) RETURNS boolean LANGUAGE sql AS 'SELECT ROW($1)::pg_temp.bytes *= ROW($2)::pg_temp.bytes';
+CREATE FUNCTION pg_temp.same(jsonb, jsonb) RETURNS boolean
+	LANGUAGE sql AS 'SELECT ROW($1)::pg_temp.bytes *= ROW($2)::pg_temp.bytes';
 
 -- What a statement comes to: NULL, or the error
 CREATE FUNCTION pg_temp.error_of(sql text) RETURNS text LANGUAGE plpgsql AS $$
@@ -77,7 +87,8 @@ DECLARE
 BEGIN
 	IF error IS NOT NULL THEN
 		actual := pg_temp.error_of(format('SELECT product_upsert(''product'', %L)', payload));
-		RETURN CASE WHEN actual IS DISTINCT FROM error THEN concat_ws(' ', $1.type, $2.value, 'gives', coalesce(actual, 'no error'), 'instead of', error) END;
+		RETURN CASE WHEN actual IS DISTINCT FROM error THEN concat_ws(' ', $1.type, $2.value, 'gives',
+			coalesce(actual, 'no error'), 'instead of', error) END;
 	END IF;
 	expected := jsonb_populate_record(NULL::product, payload);
 	actual := pg_temp.error_of(format('SELECT product_upsert(''product'', %L)', payload));
@@ -88,23 +99,27 @@ BEGIN
 	result := product_upsert('product', payload);
 	SELECT * INTO stored FROM product WHERE brand = 'b' AND serial = payload ->> 'serial';
 	IF NOT stored *= expected THEN
-		RETURN concat_ws(' ', $1.type, $2.value, 'is stored as', to_jsonb(stored) -> ('c' || $1.n), 'instead of', to_jsonb(expected) -> ('c' || $1.n));
+		RETURN concat_ws(' ', $1.type, $2.value, 'is stored as', to_jsonb(stored) -> ('c' || $1.n), 'instead of',
+			to_jsonb(expected) -> ('c' || $1.n));
 	END IF;
 	IF NOT pg_temp.same(result, jsonb_build_object('action', 'unchanged', 'product', to_jsonb(stored))) THEN
-		RETURN concat_ws(' ', $1.type, $2.value, 'is returned as', result ->> 'action', result -> 'product' -> ('c' || $1.n), 'instead of', to_jsonb(stored) -> ('c' || $1.n));
+		RETURN concat_ws(' ', $1.type, $2.value, 'is returned as', result ->> 'action', result -> 'product' -> ('c' || $1.n),
+			'instead of', to_jsonb(stored) -> ('c' || $1.n));
 	END IF;
 	RETURN NULL;
 END $$;
 
 SELECT plan((SELECT count(*) FROM types)::int + 8);
 
-SELECT is((SELECT string_agg(w, E'\n') FROM samples AS s, pg_temp.wrong_with(t, s) AS w), NULL, type || ': as jsonb_populate_record() and to_jsonb() have it')
+SELECT is((SELECT string_agg(w, E'\n') FROM samples AS s, pg_temp.wrong_with(t, s) AS w), NULL,
+	type || ': as jsonb_populate_record() and to_jsonb() have it')
   FROM types AS t ORDER BY n;
 
 -- The same rows, spelt in other ways
 CREATE FUNCTION pg_temp.rows_returned_otherwise() RETURNS SETOF text LANGUAGE sql AS $$
 	SELECT serial FROM product AS p
-	 WHERE NOT pg_temp.same(product_upsert('product', jsonb_build_object('brand', brand, 'serial', serial, 'manufacturer', manufacturer)),
+	 WHERE NOT pg_temp.same(product_upsert('product',
+		jsonb_build_object('brand', brand, 'serial', serial, 'manufacturer', manufacturer)),
 						   jsonb_build_object('action', 'unchanged', 'product', to_jsonb(p)))
 $$;
 SELECT cmp_ok((SELECT count(*) FROM product)::int, '>', 2000, 'rows of all kinds');
@@ -122,9 +137,12 @@ SET LOCAL quote_all_identifiers = on;
 SELECT is_empty('SELECT pg_temp.rows_returned_otherwise()', 'another quote_all_identifiers');
 
 -- In an array, and with what was there before, they are the same.
-SELECT ok(pg_temp.same(product_upsert('product', (SELECT jsonb_agg(jsonb_build_object('brand', brand, 'serial', serial, 'manufacturer', manufacturer, 'c1', NULL) ORDER BY serial) FROM product)),
+SELECT ok(pg_temp.same(product_upsert('product',
+	(SELECT jsonb_agg(jsonb_build_object('brand', brand, 'serial', serial, 'manufacturer', manufacturer, 'c1', NULL)
+		ORDER BY serial) FROM product)),
 		(SELECT jsonb_agg(CASE WHEN c1 IS NULL THEN jsonb_build_object('action', 'unchanged', 'product', to_jsonb(p))
-			ELSE jsonb_build_object('action', 'updated', 'product', to_jsonb(p) || '{"c1": null}', 'previous', jsonb_build_object('c1', c1)) END ORDER BY serial) FROM product AS p)), 'an array of them all');
+			ELSE jsonb_build_object('action', 'updated', 'product', to_jsonb(p) || '{"c1": null}',
+				'previous', jsonb_build_object('c1', c1)) END ORDER BY serial) FROM product AS p)), 'an array of them all');
 
 SELECT * FROM finish();
 ROLLBACK;

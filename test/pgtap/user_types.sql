@@ -41,9 +41,11 @@ CREATE TEMP TABLE sample (id int GENERATED ALWAYS AS IDENTITY, field text, value
 INSERT INTO sample (field, value) VALUES
 	('colour', '"red"'), ('colour', '"light green"'), ('colour', '"quo\"ted"'),
 	('colours', '["red", null, "quo\"ted"]'), ('colours', '[["red"], ["light green"]]'), ('colours', '[]'),
-	('size', '{"w": 1.50, "h": 2}'), ('size', '{"h": 2}'), ('size', '{}'), ('size', '{"w": null, "h": null}'), ('size', '"(3,4)"'), ('size', '{"w": 1, "h": 2, "d": 3}'),
+	('size', '{"w": 1.50, "h": 2}'), ('size', '{"h": 2}'), ('size', '{}'), ('size', '{"w": null, "h": null}'),
+	('size', '"(3,4)"'), ('size', '{"w": 1, "h": 2, "d": 3}'),
 	('sizes', '[{"w": 1.50, "h": 2}, null, {"h": 3}]'), ('sizes', '[[{"w": 1}], [{"h": 2}]]'), ('sizes', '"{\"(1,2)\"}"'),
-	('box_of', '{"label": "a, \"b\" (c)", "size": {"w": 1.0, "h": 2.00}, "sizes": [{"w": 1}, null], "colour": "red", "note": {"k": [1]}}'),
+	('box_of', '{"label": "a, \"b\" (c)", "size": {"w": 1.0, "h": 2.00}, "sizes": [{"w": 1}, null],
+		"colour": "red", "note": {"k": [1]}}'),
 	('box_of', '{"label": null, "size": null, "sizes": []}'), ('box_of', '{"size": {}}'),
 	('boxes', '[{"label": "a", "size": {"w": 1.0}}, {"sizes": [{"w": 1}]}, null]'),
 	('version', '"[a,b)"'), ('version', '"(,\"x y\"]"'), ('version', '"empty"'),
@@ -54,7 +56,8 @@ INSERT INTO sample (field, value) VALUES
 	('square', '{"w": 2, "h": 2}'), ('squares', '[{"w": 2.0, "h": 2}]'), ('squares', '[null]'),
 	('warm', '"red"'), ('price', '1.5'), ('price', '1.555'), ('prices', '[1, 2.555]'),
 	('doc', '{"id": 1.0, "x": null}'), ('early', '"[a,b)"'),
-	('domained', '{"p": 1, "i": [1], "s": {"w": 1, "h": 1}}'), ('domained', '{"p": 5}'), ('domaineds', '[{"p": 1}, {"i": [null]}]'),
+	('domained', '{"p": 1, "i": [1], "s": {"w": 1, "h": 1}}'), ('domained', '{"p": 5}'),
+	('domaineds', '[{"p": 1}, {"i": [null]}]'),
 	('maker', '{"name": "m", "sizes": [{"w": 1}]}'),
 	-- Text within a composite that is long enough to be stored elsewhere, or compressed
 	('box_of', jsonb_build_object('label', repeat('long ', 20000))),
@@ -62,7 +65,8 @@ INSERT INTO sample (field, value) VALUES
 
 CREATE FUNCTION pg_temp.check_sample(sample) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
-	payload jsonb := jsonb_build_object('brand', 'b', 'serial', $1.id::text, 'manufacturer', NULL, 'required', 'r', $1.field, $1.value);
+	payload jsonb := jsonb_build_object('brand', 'b', 'serial', $1.id::text, 'manufacturer', NULL, 'required', 'r',
+		$1.field, $1.value);
 	title text := format('%s: %s', $1.field, left($1.value::text, 40));
 	result jsonb := product_upsert('product', payload);
 	stored product;
@@ -75,14 +79,16 @@ BEGIN
 	RETURN NEXT is(product_upsert('product', result -> 'product') ->> 'action', 'unchanged', title || ' is sent back: unchanged');
 	UPDATE product SET manufacturer = 'other' WHERE serial = $1.id::text;
 	INSERT INTO product SELECT (jsonb_populate_record(stored, '{"manufacturer": null}')).*;
-	RETURN NEXT is(product_upsert('product', to_jsonb(stored)) ->> 'action', 'unchanged', title || ' is the same if SQL has written it');
+	RETURN NEXT is(product_upsert('product', to_jsonb(stored)) ->> 'action', 'unchanged',
+		title || ' is the same if SQL has written it');
 END $$;
 
 -- fails(field, value, code): the value is refused with that SQLSTATE, and nothing is created.
 CREATE FUNCTION pg_temp.fails(field text, value jsonb, code char(5)) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
 	RETURN NEXT throws_ok(
-		format('SELECT product_upsert(%L, %L)', 'product', jsonb_build_object('brand', 'fails', 'serial', field, 'manufacturer', '', field, value)),
+		format('SELECT product_upsert(%L, %L)', 'product',
+			jsonb_build_object('brand', 'fails', 'serial', field, 'manufacturer', '', field, value)),
 		code, NULL, format('%s: %s is refused with %s', field, value, code));
 END $$;
 
@@ -112,17 +118,27 @@ SELECT pg_temp.fails('domained', '{"p": 0}', '23514');
 SELECT is_empty($$SELECT FROM product WHERE brand = 'fails'$$, 'nothing came of those');
 
 -- A domain that takes no NULL does not stand in the way of a payload that leaves it out.
-SELECT is(product_upsert('product', '{"brand": "d", "serial": "d", "manufacturer": "", "tiny": 1}') #>> '{product,required}', 'default', 'a field left out takes the default, whatever its domain');
-SELECT is(product_upsert('product', '{"brand": "d", "serial": "d", "manufacturer": "", "tiny": 2}') - 'product', '{"action": "updated", "previous": {"tiny": 1}}', 'and keeps its value');
+SELECT is(product_upsert('product', '{"brand": "d", "serial": "d", "manufacturer": "", "tiny": 1}') #>> '{product,required}',
+	'default', 'a field left out takes the default, whatever its domain');
+SELECT is(product_upsert('product', '{"brand": "d", "serial": "d", "manufacturer": "", "tiny": 2}') - 'product',
+	'{"action": "updated", "previous": {"tiny": 1}}', 'and keeps its value');
 
 -- previous, within composites: the old value of the whole column
-SELECT is(product_upsert('product', '{"brand": "c", "serial": "c", "manufacturer": "", "box_of": {"label": "x", "size": {"w": 1.0}}}') ->> 'action', 'created', 'a row with a composite');
-SELECT is((product_upsert('product', '{"brand": "c", "serial": "c", "manufacturer": "", "box_of": {"label": "x", "size": {"w": 1.00}}}') -> 'previous')::text,
-	'{"box_of": {"note": null, "size": {"h": null, "w": 1.0}, "label": "x", "sizes": null, "colour": null}}', 'the scale of a number inside it is a change');
-SELECT is(product_upsert('product', '{"brand": "c", "serial": "c", "manufacturer": "", "box_of": {"label": "y"}}') #> '{product,box_of,size}', 'null', 'a composite is replaced as a whole: what is left out of it is NULL');
+SELECT is(product_upsert('product',
+	'{"brand": "c", "serial": "c", "manufacturer": "", "box_of": {"label": "x", "size": {"w": 1.0}}}') ->> 'action',
+	'created', 'a row with a composite');
+SELECT is((product_upsert('product',
+	'{"brand": "c", "serial": "c", "manufacturer": "", "box_of": {"label": "x", "size": {"w": 1.00}}}') -> 'previous')::text,
+	'{"box_of": {"note": null, "size": {"h": null, "w": 1.0}, "label": "x", "sizes": null, "colour": null}}',
+	'the scale of a number inside it is a change');
+SELECT is(product_upsert('product',
+	'{"brand": "c", "serial": "c", "manufacturer": "", "box_of": {"label": "y"}}') #> '{product,box_of,size}', 'null',
+	'a composite is replaced as a whole: what is left out of it is NULL');
 -- A row of NULLs is not NULL.
-SELECT is(product_upsert('product', '{"brand": "c", "serial": "c", "manufacturer": "", "size": {}}') -> 'previous', '{"size": null}', 'from NULL to a row of NULLs is a change');
-SELECT is((product_upsert('product', '{"brand": "c", "serial": "c", "manufacturer": "", "size": null}') -> 'previous')::text, '{"size": {"h": null, "w": null}}', 'and back');
+SELECT is(product_upsert('product', '{"brand": "c", "serial": "c", "manufacturer": "", "size": {}}') -> 'previous',
+	'{"size": null}', 'from NULL to a row of NULLs is a change');
+SELECT is((product_upsert('product', '{"brand": "c", "serial": "c", "manufacturer": "", "size": null}') -> 'previous')::text,
+	'{"size": {"h": null, "w": null}}', 'and back');
 
 SELECT * FROM finish();
 ROLLBACK;
