@@ -5,6 +5,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" product_upse
 MODULE_big = product_upsert
 OBJS = product_upsert.o \
 	src/access.o \
+	src/arguments.o \
 	src/bulk.o \
 	src/call.o \
 	src/checkedsql.o \

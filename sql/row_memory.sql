@@ -35,15 +35,17 @@ BEGIN
 	RETURN format('%s created, %s updated, %s by rows, %s by payloads', created, updated, loaded.updated, payloads.updated);
 END $$;
 
--- Functions with each way of being called: of the owner's, with settings, in SQL, in PL/pgSQL
+-- Functions with each way of being called: of the owner's, with settings, in SQL, in PL/pgSQL. What the last one calls is
+-- qualified: PostgreSQL 17 and later build indexes with a search_path of their own.
 CREATE FUNCTION of_owner(text) RETURNS text LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER AS $$ BEGIN RETURN lower($1); END $$;
 CREATE FUNCTION with_settings(text) RETURNS text
 	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog AS $$ BEGIN RETURN lower($1); END $$;
 CREATE FUNCTION in_sql(text) RETURNS text
 	LANGUAGE sql IMMUTABLE SET work_mem = '1MB' AS $$ SELECT 'not the last'; SELECT lower($1) $$;
 CREATE FUNCTION plain(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN lower($1); END $$;
-CREATE FUNCTION same(text) RETURNS text
-	LANGUAGE sql IMMUTABLE AS $$ SELECT of_owner($1) || with_settings($1) || in_sql($1) || plain($1) $$;
+CREATE FUNCTION same(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT pu_row_memory.of_owner($1) || pu_row_memory.with_settings($1) || pu_row_memory.in_sql($1) || pu_row_memory.plain($1)
+$$;
 
 -- BEFORE triggers, with WHEN and without
 CREATE FUNCTION before_of_owner() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$

@@ -41,6 +41,14 @@ SELECT product_upsert('{"brand": "Acme", "serial": "1", "manufacturer": "Acme In
 SELECT product_upsert(product_upsert('{"brand": "Acme", "serial": "1", "manufacturer": "Acme Inc"}') -> 'product') ->> 'action';
 -- 1.5 and 1.50 are the same number, and not the same value.
 SELECT product_upsert('{"brand": "Acme", "serial": "1", "manufacturer": "Acme Inc", "price": 1.50}');
+-- A number without a sign is the same when it comes again, also with the bit that would be the sign.
+CREATE TABLE unsigned (brand text, serial text, manufacturer text, o oid, x xid);
+CREATE INDEX ON unsigned (brand, serial, manufacturer);
+SELECT product_upsert('unsigned', '{"brand": "a", "serial": "1", "manufacturer": "m", "o": 4294967295, "x": "4294967294"}')
+	->> 'action';
+SELECT product_upsert('unsigned', '{"brand": "a", "serial": "1", "manufacturer": "m", "o": 4294967295, "x": "4294967294"}')
+	->> 'action';
+DROP TABLE unsigned;
 
 -- Unchanged writes nothing: no transaction number, no row version, no trigger.
 CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$

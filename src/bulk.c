@@ -53,8 +53,9 @@ typedef struct BulkLoad
 	MemoryContext row_context;
 
 	Relation	source;
-	int			ncolumns;		/* those read, in the order of the source */
-	SourceColumn *columns;
+	List	   *attnums;		/* those of its columns that are read */
+	int			ncolumns;		/* their number, unless they hold payloads */
+	SourceColumn *columns;		/* and what becomes of each */
 	Bitmapset  *given;
 	bool		reads_payloads; /* the source is a single column of jsonb */
 
@@ -145,6 +146,7 @@ MatchColumns(BulkLoad *load)
 		{
 			SourceColumn *match = &load->columns[load->ncolumns++];
 
+			load->attnums = lappend_int(load->attnums, attribute->attnum);
 			match->column = column;
 			match->coercion = BuildCoercion(load, attribute, load->ncolumns, column);
 			load->given = bms_add_member(load->given, column->attnum);
@@ -155,9 +157,9 @@ MatchColumns(BulkLoad *load)
 	RequireKeyFields(load->target, load->given);
 }
 
-/* Is a single column of jsonb all that the source has? */
-static bool
-HoldsPayloads(Relation source)
+/* Returns the column of jsonb that is all the source has, or InvalidAttrNumber. */
+static AttrNumber
+PayloadColumn(Relation source)
 {
 	Form_pg_attribute only = NULL;
 
@@ -168,32 +170,43 @@ HoldsPayloads(Relation source)
 		if (attribute->attisdropped)
 			continue;
 		if (only)
-			return false;
+			return InvalidAttrNumber;
 		only = attribute;
 	}
-	return only && getBaseType(only->atttypid) == JSONBOID;
+	if (only == NULL || getBaseType(only->atttypid) != JSONBOID)
+		return InvalidAttrNumber;
+	return only->attnum;
 }
 
-/* SELECT s.brand, ... FROM source s: all columns that are read, in the source's order */
+/* Decides which columns of the source are read, and what for. */
+static void
+ChooseColumns(BulkLoad *load)
+{
+	AttrNumber	payload = PayloadColumn(load->source);
+
+	load->reads_payloads = payload != InvalidAttrNumber;
+	if (load->reads_payloads)
+		load->attnums = list_make1_int(payload);
+	else
+		MatchColumns(load);
+}
+
+/* SELECT s.brand, ... FROM source s */
 static char *
 WriteQuery(const BulkLoad *load)
 {
 	Relation	source = load->source;
-	TupleDesc	desc = RelationGetDescr(source);
 	const char *separator = "";
 	StringInfoData sql;
+	ListCell   *cell;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
-	for (int i = 0; i < desc->natts; i++)
+	foreach(cell, load->attnums)
 	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-		const char *name = NameStr(attribute->attname);
+		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(source), lfirst_int(cell) - 1);
 
-		if (attribute->attisdropped ||
-			!(load->reads_payloads || FindColumn(load->target, name, strlen(name))))
-			continue;
-		appendStringInfo(&sql, "%ss.%s", separator, quote_identifier(name));
+		appendStringInfo(&sql, "%ss.%s", separator, quote_identifier(NameStr(attribute->attname)));
 		separator = ", ";
 	}
 	appendStringInfo(&sql, " FROM %s s",
@@ -421,9 +434,7 @@ UpsertFrom(Oid source, Oid target, ActionCounts counts)
 	RequireWholeTable(root);
 	load.target = AcquireTarget(load.rel);
 	WarnOfMissingIndex(load.target);
-	load.reads_payloads = HoldsPayloads(load.source);
-	if (!load.reads_payloads)
-		MatchColumns(&load);
+	ChooseColumns(&load);
 	CheckMayUpsert(load.target, load.given);
 
 	describe_row = (ErrorContextCallback)

@@ -40,7 +40,10 @@ typedef struct Call
 
 /*
  * Upserts the rows in the order given, so that a key that comes again sees what was written
- * before, and returns what became of them, in the caller's memory context.
+ * before, and returns what became of them.
+ *
+ * The result is written front to back in the caller's memory context, where it is to stay. What a
+ * row needs goes away when the row is done.
  */
 static Jsonb *
 UpsertRows(Call *call, const Row *if_match)
@@ -52,12 +55,12 @@ UpsertRows(Call *call, const Row *if_match)
 	JsonbWriter writer;
 	JsonbNode	array;
 
-	MemoryContextSwitchTo(call->caller);
 	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContextSwitchTo(call->caller);
 	BeginJsonb(&writer);
+	MemoryContextSwitchTo(row_context);
 	if (payload->is_array)
 		array = BeginArray(&writer, payload->nrows);
-	MemoryContextSwitchTo(row_context);
 	for (int i = 0; i < payload->nrows; i++)
 	{
 		Outcome		outcome;

@@ -7,6 +7,7 @@
 
 #include "access/genam.h"
 #include "access/tableam.h"
+#include "access/tupmacs.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_namespace.h"
@@ -20,6 +21,7 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
+#include "utils/datum.h"
 #include "utils/guc_tables.h"
 #include "utils/regproc.h"
 
@@ -164,6 +166,27 @@ HasPeriod(const FormData_pg_constraint *constraint)
 	(void) constraint;
 	return false;
 #endif
+}
+
+/*
+ * Are the values stored alike, to the byte? A stored value of four bytes is read with its sign, a computed
+ * one of a type without a sign is not; from PostgreSQL 16 on, core takes them for different.
+ */
+static inline bool
+EqualImages(Datum value1, Datum value2, bool by_value, int length)
+{
+#if PG_VERSION_NUM >= 160000
+	if (by_value)
+	{
+		Datum		stored1 = 0;
+		Datum		stored2 = 0;
+
+		store_att_byval(&stored1, value1, length);
+		store_att_byval(&stored2, value2, length);
+		return stored1 == stored2;
+	}
+#endif
+	return datum_image_eq(value1, value2, by_value, length);
 }
 
 static inline IndexScanDesc

@@ -2,8 +2,8 @@
  * duplicates.c
  *		Which keys have more than one row.
  *
- * The caller's own statements tell that, so it needs the privileges that he would need, and
- * is called with row_security off: a key may have one row more than he is shown.
+ * It reads the table as the caller would, by a query, so the caller needs SELECT. row_security
+ * is off: a key may have one more row than row-level security shows.
  *
  * A key's types can be hashed, but perhaps not ordered. So nothing here orders by the key, and no
  * aggregate is ordered, since PostgreSQL 15 sorts the groups for one. What is ordered are the rows

@@ -2,17 +2,18 @@
  * guard.c
  *		The trigger that keeps every writer of a table from duplicating a key.
  *
- * It is an AFTER trigger for each row, because only then are BEFORE triggers and
- * generated columns done with the key. The row is there already, so whoever comes to
- * write the same key at the same time has his there, too, and cannot see ours. Then
- * the key's lock decides: the second gets it when the first has committed, and sees
- * what he did with a snapshot taken after that.
+ * It is an AFTER trigger for each row: BEFORE triggers and generated columns may still
+ * change the key, and after them nothing does. So when it fires, the row is in the table
+ * already. If two sessions write the same key at the same time, both rows are there and
+ * neither session sees the other's. The lock on the key puts them in order: the second
+ * session gets it when the first has ended, takes a new snapshot, and sees what the first
+ * has committed.
  *
- * Rows that were there before are none of its business: an update that leaves the key
- * as it is passes, duplicate or not.
+ * It does not judge what was there before: an update that keeps the key passes, even if
+ * the key has duplicates.
  *
- * What it allocates goes away with the executor's memory for one row, but for the store, which
- * it keeps until a statement has fired its triggers.
+ * Memory that it allocates is freed by the executor after each row. Only the store lasts
+ * longer: see guard_store.c.
  */
 #include "postgres.h"
 
@@ -230,9 +231,10 @@ FindOther(const GuardedTable *guarded, Store *store, const TriggerData *event, c
 }
 
 /*
- * Raises 23505 if another row has the key. If another transaction is to decide that, waits for
- * it, as a unique index does, and looks again. Meanwhile the lock is free, unless the transaction
- * had it before: who deletes a row to write it anew comes to want it, too.
+ * Raises 23505 if another row has the key. If a transaction that is still running is about to
+ * delete that row, or to change its key, waits for its end, as a unique index does, and looks
+ * again. It gives back the lock on the key while it waits, if it has just acquired it: the other
+ * transaction may be going to insert the row anew, and will need the lock for that.
  */
 static void
 RequireFreeKey(const GuardedTable *guarded, Store *store, const TriggerData *event, const Target *target,
@@ -275,10 +277,11 @@ HasNullKey(const Target *target, const Row *row)
 }
 
 /*
- * Does a unique index see to it that nobody else has the key? The writer of the row has made its
- * entry there before we are called. Who makes entries while he has the key's lock would have the
- * one and want the other, and we the other way round. (An index that is valid has the entries of
- * all rows; one that is being dropped concurrently has those of all writers for whom it was valid.)
+ * Does a unique index make sure that no other row has the key? Then there is nothing to check,
+ * and the key must not be locked: our entry is in the index already, while a call locks the key
+ * first and makes its entry afterwards. Each would wait for the other. (A valid index has entries
+ * for all rows. One that is being dropped concurrently is still kept up, and refuses duplicates,
+ * until all transactions that saw it as valid have ended.)
  */
 static bool
 IsEnforcedByIndex(const GuardedTable *guarded)

@@ -60,14 +60,20 @@ IndexExpressions(Relation index)
 	return isnull ? NIL : (List *) stringToNode(TextDatumGetCString(expressions));
 }
 
+/* Has the index all rows, and may it be searched? */
+static bool
+IsUsable(Relation index)
+{
+	return index->rd_index->indisvalid && !IsPartial(index);
+}
+
 /* Can a search for the key start from this index? */
 static bool
 ServesLookup(const Target *target, Relation index)
 {
 	const KeyColumn *key = KeyColumnOfIndex(target, index, 0);
 
-	return index->rd_index->indisvalid &&
-		!IsPartial(index) &&
+	return IsUsable(index) &&
 		(index->rd_rel->relam == BTREE_AM_OID || index->rd_rel->relam == HASH_AM_OID) &&
 		key != NULL && SharesEquality(key, index, 0);
 }
@@ -89,20 +95,12 @@ LeadingKeyColumns(const Target *target, Relation index)
 	return columns;
 }
 
-/* Has the index all rows, ordered by the whole key, once it is valid? */
+/* Is the index ordered by the whole key first? */
 static bool
 HasKeyInFront(const Target *target, Relation index)
 {
-	return !IsPartial(index) &&
-		index->rd_rel->relam == BTREE_AM_OID &&
+	return index->rd_rel->relam == BTREE_AM_OID &&
 		bms_equal(LeadingKeyColumns(target, index), target->key_columns);
-}
-
-/* Can an index scan look up the whole key? */
-static bool
-FindsKey(const Target *target, Relation index)
-{
-	return index->rd_index->indisvalid && HasKeyInFront(target, index);
 }
 
 /*
@@ -114,8 +112,7 @@ HashFunctionOfIndex(const Target *target, Relation index)
 {
 	FuncExpr   *call;
 
-	if (!index->rd_index->indisvalid || IsPartial(index) ||
-		index->rd_index->indkey.values[0] != InvalidAttrNumber ||
+	if (!IsUsable(index) || index->rd_index->indkey.values[0] != InvalidAttrNumber ||
 		index->rd_opfamily[0] != INTEGER_BTREE_FAM_OID)
 		return InvalidOid;
 	call = linitial(IndexExpressions(index));
@@ -145,6 +142,7 @@ MakeKeyIndex(Relation index)
 	KeyIndex   *result = palloc0(sizeof(KeyIndex));
 
 	result->oid = RelationGetRelid(index);
+	result->natts = index->rd_index->indnkeyatts;
 	/* Built over broken HOT chains, it must not be used by who could see their older members. */
 	if (index->rd_index->indcheckxmin)
 		result->not_before = HeapTupleHeaderGetXmin(index->rd_indextuple->t_data);
@@ -216,8 +214,8 @@ IsUniqueOnColumns(const Target *target, Relation index)
 bool
 CanArbitrate(const Target *target, Relation index)
 {
-	return index->rd_index->indimmediate && IsUniqueOnColumns(target, index) &&
-		HasKeyInFront(target, index);
+	return index->rd_index->indimmediate && !IsPartial(index) &&
+		IsUniqueOnColumns(target, index) && HasKeyInFront(target, index);
 }
 
 /*
@@ -244,52 +242,64 @@ HasWriteRules(Relation rel)
 	return false;
 }
 
+/* The index by which the whole key is found: best by its hash, else the fewer columns the better. */
+static void
+ConsiderToFind(Target *target, Relation index)
+{
+	Oid			hash_function = HashFunctionOfIndex(target, index);
+
+	if (OidIsValid(hash_function))
+		target->key_index = BuildHashIndex(index, hash_function);
+	else if (IsUsable(index) && HasKeyInFront(target, index) && !IsKeyIndexOnHash(target) &&
+			 (target->key_index == NULL || index->rd_index->indnkeyatts < target->key_index->natts))
+		target->key_index = BuildKeyIndex(target, index);
+}
+
+/* Failing that, the index from which a search can start: best by a hash index, which takes any length. */
+static void
+ConsiderToStart(Target *target, Relation index)
+{
+	if (!ServesLookup(target, index) || target->is_lookup_by_hash)
+		return;
+	target->lookup_index = RelationGetRelid(index);
+	target->is_lookup_by_hash = index->rd_rel->relam == HASH_AM_OID;
+}
+
+/* What there is of unique indexes on exactly the key. */
+static void
+ConsiderToYield(Target *target, Relation index, bool has_children)
+{
+	if (!IsUniqueOnColumns(target, index))
+		return;
+	target->unfinished |= IsUnfinished(target, index);
+	/* ON CONFLICT does not take deferrable constraints, even beside another. */
+	target->yields &= index->rd_index->indimmediate;
+	if (!index->rd_index->indisvalid || !CanArbitrate(target, index))
+		return;
+	target->arbiters = lappend_oid(target->arbiters, RelationGetRelid(index));
+	/* Inheritance children have rows of the table that are not in its index. */
+	target->index_enforces_key = !has_children;
+	target->index_enforces_nulls |= !has_children && index->rd_index->indnullsnotdistinct;
+}
+
+/* Works out what the table's indexes are good for. */
 void
 BuildIndexes(Target *target, Relation rel)
 {
 	List	   *indexes = RelationGetIndexList(rel);
+	bool		has_children = rel->rd_rel->relhassubclass && !target->partitioned;
 	ListCell   *cell;
-	bool		has_deferrable = false;
-	int			narrowest = INDEX_MAX_KEYS + 1;
 
+	target->yields = !HasWriteRules(rel);
 	foreach(cell, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-		Oid			hash_function = HashFunctionOfIndex(target, index);
 
-		if (OidIsValid(hash_function))
-		{
-			target->key_index = BuildHashIndex(index, hash_function);
-			narrowest = 0;
-		}
-		if (ServesLookup(target, index) && !target->is_lookup_by_hash)
-		{
-			target->lookup_index = RelationGetRelid(index);
-			target->is_lookup_by_hash = index->rd_rel->relam == HASH_AM_OID;
-		}
-		if (FindsKey(target, index) && index->rd_index->indnkeyatts < narrowest)
-		{
-			target->key_index = BuildKeyIndex(target, index);
-			narrowest = index->rd_index->indnkeyatts;
-		}
-		if (IsUniqueOnColumns(target, index))
-		{
-			if (index->rd_index->indisvalid && CanArbitrate(target, index))
-			{
-				target->arbiters = lappend_oid(target->arbiters, RelationGetRelid(index));
-				/* Inheritance children have rows of the table that are not in its index. */
-				target->index_enforces_key = target->partitioned || !rel->rd_rel->relhassubclass;
-				target->index_enforces_nulls |= target->index_enforces_key &&
-					index->rd_index->indnullsnotdistinct;
-			}
-			target->unfinished |= IsUnfinished(target, index);
-			if (!index->rd_index->indimmediate)
-				has_deferrable = true;
-		}
+		ConsiderToFind(target, index);
+		ConsiderToStart(target, index);
+		ConsiderToYield(target, index, has_children);
 		index_close(index, AccessShareLock);
 	}
-	/* ON CONFLICT does not take deferrable constraints, even beside another. */
-	target->yields = !has_deferrable && !HasWriteRules(rel);
 	if (!target->yields)
 		target->arbiters = NIL;
 	if (target->key_index)

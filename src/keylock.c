@@ -176,13 +176,15 @@ RequireRoomToWait(const LOCKTAG *tag, Oid root)
 }
 
 /*
- * Who waits in the queue has to be woken up when the lock becomes free, and nobody else can
- * have it until he runs. Where a key is in great demand, that would be most of the time. So
- * whoever finds the lock taken first looks again, for about as long as a few short
- * transactions take. (Measured with 16 clients on one key, 2 cores: 1.6 times as many calls.)
- * Those in the queue still come before those who look, so nobody is passed over for ever.
+ * A lock that becomes free belongs to the first waiter in its queue, who has to be woken up
+ * before anything goes on. Where many want the same key, most of the time would be spent on
+ * that. So a caller that finds the lock taken tries again a few times, for about as long as a few
+ * short transactions take, before it joins the queue. (Measured with 16 clients on one key,
+ * 2 cores: 1.6 times as many calls.) Waiters in the queue still come first, so none waits
+ * for ever.
  *
- * Callers that arrive at the same instant may see the same last place in the queue free.
+ * The queue's length is not exact: callers that arrive at the same instant may all see its last
+ * place free.
  */
 static LockAcquireResult
 AcquireWithinQueue(const LOCKTAG *tag, Oid root)
@@ -253,8 +255,9 @@ TryWholeTable(Oid root)
 }
 
 /*
- * Gets the whole table if it is free. To try is dear, as it has a look at all backends, and a guard is
- * asked for row after row: having failed, it does not try again before some more key locks were taken.
+ * Locks the whole table if nobody else is writing to it. Each attempt looks at all backends, which
+ * is expensive, and a guard asks row after row. So after a failure there is no further attempt
+ * until some more keys were locked.
  */
 static bool
 GetFreeTable(Oid root)
@@ -269,9 +272,9 @@ GetFreeTable(Oid root)
 }
 
 /*
- * The same for a guard, on behalf of the table's owner: users who may only insert must not be
- * able to fill the server's lock table either. So far beyond the budget it does wait, and two
- * who do end in a deadlock, which leaves one of them.
+ * The same for a guard, which acts for the table's owner: a user who may only insert must not be
+ * able to fill the server's lock table. So far beyond the budget it waits for the lock. If two
+ * transactions do that, the deadlock detector ends one of them.
  */
 static bool
 GetWholeTable(Oid root)

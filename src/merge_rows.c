@@ -267,7 +267,7 @@ ExecuteRowStatement(const RowGroup *group, RowStatement kind, const Bitmapset *c
 static void
 AddColumn(Arguments *arguments, const Target *target, AttrNumber attnum, Datum value)
 {
-	AddArgument(arguments, TupleDescAttr(target->desc, attnum - 1)->atttypid, value);
+	AddArgument(arguments, TupleDescAttr(target->desc, attnum - 1)->atttypid, value, false);
 }
 
 /* Adds the key's values, but for NULLs, which are part of the statement; returns their columns. */
@@ -298,7 +298,7 @@ KeyArguments(const RowGroup *group, Bitmapset **null_columns)
 
 	*null_columns = AddKey(arguments, group);
 	if (IsKeyIndexOnHash(target))
-		AddArgument(arguments, INT8OID, Int64GetDatum((int64) HashKey(target, group->key)));
+		AddArgument(arguments, INT8OID, Int64GetDatum((int64) HashKey(target, group->key)), false);
 	return arguments;
 }
 
@@ -309,8 +309,8 @@ PlaceArguments(const RowGroup *group, const MergedRow *row, Bitmapset **null_col
 	const Target *target = group->table->target;
 	Arguments  *arguments = MakeArguments(2 + target->nkey_columns + target->ncolumns);
 
-	AddArgument(arguments, TIDOID, PointerGetDatum(&row->tid));
-	AddArgument(arguments, OIDOID, ObjectIdGetDatum(row->table));
+	AddArgument(arguments, TIDOID, PointerGetDatum(&row->tid), false);
+	AddArgument(arguments, OIDOID, ObjectIdGetDatum(row->table), false);
 	*null_columns = target->partitioned ? AddKey(arguments, group) : NULL;
 	return arguments;
 }
@@ -344,8 +344,8 @@ OtherPlaces(const RowGroup *group, Bitmapset **null_columns)
 	}
 	AddArgument(arguments, TIDARRAYOID,
 				PointerGetDatum(construct_array(places, nothers, TIDOID, sizeof(ItemPointerData),
-												false, TYPALIGN_SHORT)));
-	AddArgument(arguments, OIDARRAYOID, OidArray(holders));
+												false, TYPALIGN_SHORT)), false);
+	AddArgument(arguments, OIDARRAYOID, OidArray(holders), false);
 	*null_columns = target->partitioned ? AddKey(arguments, group) : NULL;
 	return arguments;
 }
@@ -389,7 +389,7 @@ ReadRows(const RowGroup *group, RowStatement kind, int *nrows)
 	MergedRow  *rows;
 
 	if (kind == LOCK_ROWS)
-		AddArgument(arguments, OIDARRAYOID, OidArray(group->table->tables));
+		AddArgument(arguments, OIDARRAYOID, OidArray(group->table->tables), false);
 	*nrows = ExecuteRowStatement(group, kind, null_columns, arguments);
 	rows = palloc(Max(*nrows, 1) * sizeof(MergedRow));
 	for (int i = 0; i < *nrows; i++)

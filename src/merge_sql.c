@@ -12,29 +12,6 @@
 
 #include "merge_sql.h"
 
-Arguments *
-MakeArguments(int max)
-{
-	Arguments  *arguments = palloc(sizeof(Arguments));
-
-	arguments->n = 0;
-	arguments->max = max;
-	arguments->types = palloc(max * sizeof(Oid));
-	arguments->values = palloc(max * sizeof(Datum));
-	arguments->nulls = palloc(max);
-	return arguments;
-}
-
-void
-AddArgument(Arguments *arguments, Oid type, Datum value)
-{
-	Assert(arguments->n < arguments->max);
-	arguments->types[arguments->n] = type;
-	arguments->values[arguments->n] = value;
-	arguments->nulls[arguments->n] = ' ';
-	arguments->n++;
-}
-
 /* Prepares the statement for arguments of these types. A copy of it is kept in the current memory context. */
 PreparedSql *
 PrepareSql(const CheckedSql *sql, const Arguments *arguments, int cursor_options)

@@ -9,17 +9,8 @@
 
 #include "nodes/bitmapset.h"
 
+#include "arguments.h"
 #include "checkedsql.h"
-
-/* The values of a statement's parameters. */
-typedef struct Arguments
-{
-	int			n;
-	int			max;
-	Oid		   *types;
-	Datum	   *values;
-	char	   *nulls;			/* 'n' or ' ' */
-} Arguments;
 
 typedef struct PreparedSql
 {
@@ -30,8 +21,6 @@ typedef struct PreparedSql
 	SPIPlanPtr	plan;
 } PreparedSql;
 
-extern Arguments *MakeArguments(int max);
-extern void AddArgument(Arguments *arguments, Oid type, Datum value);
 extern PreparedSql *PrepareSql(const CheckedSql *sql, const Arguments *arguments, int cursor_options);
 extern uint64 ExecuteSql(const PreparedSql *statement, const Arguments *arguments, uint64 max_rows);
 extern void FreeSql(PreparedSql *statement);

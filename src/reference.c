@@ -256,7 +256,7 @@ AddReferenced(Arguments *arguments, const Reference *reference, const MergedRow 
 		AttrNumber	attnum = reference->columns[i];
 
 		AddArgument(arguments, TupleDescAttr(reference->table->target->desc, attnum - 1)->atttypid,
-					row->values[attnum - 1]);
+					row->values[attnum - 1], false);
 	}
 }
 

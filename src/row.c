@@ -9,10 +9,10 @@
 
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
-#include "utils/datum.h"
 #include "utils/varlena.h"
 
 #include "column.h"
+#include "compat.h"
 #include "payload.h"
 #include "row.h"
 #include "target.h"
@@ -169,7 +169,7 @@ CheckGivenGenerated(const KeyColumn *key, const Target *target, const Row *row,
 	int			index = key->column->attnum - 1;
 
 	if (isnull == row->isnull[index] &&
-		(isnull || datum_image_eq(value, row->values[index], attribute->attbyval, attribute->attlen)))
+		(isnull || EqualImages(value, row->values[index], attribute->attbyval, attribute->attlen)))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_GENERATED_ALWAYS),
@@ -317,5 +317,5 @@ SameImage(const Target *target, AttrNumber attnum, const Datum *values1, const b
 
 	if (isnull1[index] || isnull2[index])
 		return isnull1[index] == isnull2[index];
-	return datum_image_eq(values1[index], values2[index], attribute->attbyval, attribute->attlen);
+	return EqualImages(values1[index], values2[index], attribute->attbyval, attribute->attlen);
 }

@@ -15,6 +15,7 @@
 
 #include "checkedsql.h"
 #include "keycondition.h"
+#include "keyhash.h"
 #include "keyindex.h"
 #include "statement.h"
 #include "target.h"
@@ -113,12 +114,20 @@ RemoveStatement(StatementCache *cache, Statement *statement)
 		dlist_push_head(&cache->retired, &statement->node);
 }
 
+static bool
+HasShape(const Statement *statement, const StatementShape *shape)
+{
+	return statement->shape.kind == shape->kind &&
+		bms_equal(statement->shape.null_columns, shape->null_columns) &&
+		bms_equal(statement->shape.set_columns, shape->set_columns);
+}
+
 /*
  * Returns the kept plan for a statement, or NULL. PostgreSQL revises an
  * invalidated plan from its text, but the text may name things that were renamed.
  */
 static Statement *
-FetchStatement(StatementCache *cache, StatementKind kind, const Bitmapset *columns)
+FetchStatement(StatementCache *cache, const StatementShape *shape)
 {
 	dlist_iter	iter;
 
@@ -126,7 +135,7 @@ FetchStatement(StatementCache *cache, StatementKind kind, const Bitmapset *colum
 	{
 		Statement  *statement = dlist_container(Statement, node, iter.cur);
 
-		if (statement->kind != kind || !bms_equal(statement->columns, columns))
+		if (!HasShape(statement, shape))
 			continue;
 		if (!SPI_plan_is_valid(statement->plan))
 		{
@@ -159,8 +168,9 @@ CopyStatement(const Statement *statement)
 	Statement  *copy = palloc0(sizeof(Statement));
 
 	copy->context = context;
-	copy->kind = statement->kind;
-	copy->columns = bms_copy(statement->columns);
+	copy->shape.kind = statement->shape.kind;
+	copy->shape.null_columns = bms_copy(statement->shape.null_columns);
+	copy->shape.set_columns = bms_copy(statement->shape.set_columns);
 	copy->sql.text = pstrdup(statement->sql.text);
 	copy->sql.relations = list_copy(statement->sql.relations);
 	copy->sql.condition = copyObject(statement->sql.condition);
@@ -169,14 +179,14 @@ CopyStatement(const Statement *statement)
 }
 
 static Statement *
-KeepStatement(StatementCache *cache, const Statement *new, int nparameters, Oid *parameter_types)
+KeepStatement(StatementCache *cache, const Statement *new, const Arguments *arguments)
 {
 	Statement  *statement;
 	SPIPlanPtr	prepared;
 
 	ereport(DEBUG1, (errmsg_internal("product_upsert prepares: %s", new->sql.text)));
 	/* The values make no difference to the plan, unless they tell which partitions matter. */
-	prepared = PrepareChecked(&new->sql, nparameters, parameter_types,
+	prepared = PrepareChecked(&new->sql, arguments->n, arguments->types,
 							  cache->target->partitioned ? 0 : CURSOR_OPT_GENERIC_PLAN);
 
 	if (cache->nstatements >= MAX_STATEMENTS && IsOnlyUser(cache))
@@ -188,6 +198,80 @@ KeepStatement(StatementCache *cache, const Statement *new, int nparameters, Oid 
 	dlist_push_head(&cache->statements, &statement->node);
 	cache->nstatements++;
 	return statement;
+}
+
+/* -- values ------------------------------------------------------------------- */
+
+/* A statement in the making: its values come first, and tell by which numbers its text names them. */
+typedef struct Draft
+{
+	Target	   *target;
+	StatementShape shape;
+	Arguments  *arguments;
+	int			first_key;		/* the number of the key's first parameter; 0 if the key is not tested */
+	int			first_set;		/* that of the first column to insert or set */
+} Draft;
+
+/* A place takes two parameters, the hash of the key one. */
+static Draft
+MakeDraft(Target *target, StatementKind kind)
+{
+	return (Draft)
+	{
+		.target = target,
+		.shape.kind = kind,
+		.arguments = MakeArguments(3 + target->nkey_columns + target->ncolumns),
+	};
+}
+
+static void
+AddColumnValue(Draft *draft, AttrNumber attnum, const Datum *values, const bool *isnull)
+{
+	AddArgument(draft->arguments, TupleDescAttr(draft->target->desc, attnum - 1)->atttypid,
+				values[attnum - 1], isnull[attnum - 1]);
+}
+
+/* The key's values, but for NULLs, which are part of the statement. */
+static void
+AddKeyValues(Draft *draft, const Datum *values, const bool *isnull)
+{
+	const Target *target = draft->target;
+
+	draft->first_key = draft->arguments->n + 1;
+	for (int i = 0; i < target->nkey_columns; i++)
+	{
+		AttrNumber	attnum = target->keys[i].column->attnum;
+
+		if (isnull[attnum - 1])
+			draft->shape.null_columns = bms_add_member(draft->shape.null_columns, attnum);
+		else
+			AddColumnValue(draft, attnum, values, isnull);
+	}
+}
+
+/*
+ * $1 and $2, as WritePlace() has them. The key lets PostgreSQL leave out partitions, if it tells
+ * anything of them.
+ */
+static void
+AddPlace(Draft *draft, const TupleTableSlot *found)
+{
+	Assert(draft->arguments->n == 0);
+	AddArgument(draft->arguments, TIDOID, PointerGetDatum(&found->tts_tid), false);
+	AddArgument(draft->arguments, OIDOID, ObjectIdGetDatum(found->tts_tableOid), false);
+	if (draft->target->partitioned)
+		AddKeyValues(draft, found->tts_values, found->tts_isnull);
+}
+
+static void
+AddSetValues(Draft *draft, const Row *row, const Bitmapset *columns)
+{
+	int			attnum = -1;
+
+	draft->shape.set_columns = unconstify(Bitmapset *, columns);
+	draft->first_set = draft->arguments->n + 1;
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+		AddColumnValue(draft, attnum, row->values, row->isnull);
 }
 
 /* -- text --------------------------------------------------------------------- */
@@ -234,38 +318,39 @@ WriteReturning(StringInfo sql, const StatementCache *cache)
 
 /* INSERT INTO table AS r (brand, ...) VALUES ($1, ...) [ON CONFLICT (key) DO NOTHING] RETURNING ... */
 static void
-WriteInsert(StringInfo sql, const StatementCache *cache, const Bitmapset *columns, bool or_yield)
+WriteInsert(StringInfo sql, const StatementCache *cache, const Draft *draft)
 {
+	const Bitmapset *columns = draft->shape.set_columns;
+	const char *separator = "";
 	int			attnum = -1;
-	int			parameter = 0;
 
 	appendStringInfo(sql, "INSERT INTO %s AS %s (", cache->table, cache->alias);
 	while ((attnum = bms_next_member(columns, attnum)) >= 0)
-		appendStringInfo(sql, "%s%s", parameter++ > 0 ? ", " : "",
-						 ColumnName(cache->target, attnum));
+	{
+		appendStringInfo(sql, "%s%s", separator, ColumnName(cache->target, attnum));
+		separator = ", ";
+	}
 	appendStringInfoString(sql, ") VALUES (");
-	for (int i = 1; i <= parameter; i++)
-		appendStringInfo(sql, "%s$%d", i > 1 ? ", " : "", i);
+	for (int i = 0; i < bms_num_members(columns); i++)
+		appendStringInfo(sql, "%s$%d", i > 0 ? ", " : "", draft->first_set + i);
 	appendStringInfoChar(sql, ')');
-	if (or_yield)
+	if (draft->shape.kind == STATEMENT_INSERT_OR_YIELD)
 		appendStringInfo(sql, " ON CONFLICT (%s) DO NOTHING", KeyColumnList(cache->target));
 	WriteReturning(sql, cache);
 }
 
-/* UPDATE table AS r SET price = $n, ... WHERE place RETURNING ...; the place's parameters come first */
+/* UPDATE table AS r SET price = $n, ... WHERE place RETURNING ... */
 static void
-WriteUpdate(StringInfo sql, const StatementCache *cache, const Bitmapset *columns, int parameter)
+WriteUpdate(StringInfo sql, const StatementCache *cache, const Draft *draft)
 {
-	Bitmapset  *set = bms_difference(columns, cache->target->key_columns);
 	const char *separator = "";
+	int			parameter = draft->first_set;
 	int			attnum = -1;
 
-	parameter -= bms_num_members(set);
 	appendStringInfo(sql, "UPDATE %s AS %s SET ", cache->table, cache->alias);
-	while ((attnum = bms_next_member(set, attnum)) >= 0)
+	while ((attnum = bms_next_member(draft->shape.set_columns, attnum)) >= 0)
 	{
-		appendStringInfo(sql, "%s%s = $%d", separator, ColumnName(cache->target, attnum),
-						 ++parameter);
+		appendStringInfo(sql, "%s%s = $%d", separator, ColumnName(cache->target, attnum), parameter++);
 		separator = ", ";
 	}
 	WritePlace(sql, cache);
@@ -273,73 +358,102 @@ WriteUpdate(StringInfo sql, const StatementCache *cache, const Bitmapset *column
 }
 
 static char *
-WriteStatement(const StatementCache *cache, StatementKind kind, const Bitmapset *columns,
-			   int nparameters)
+WriteStatement(const StatementCache *cache, const Draft *draft)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	switch (kind)
+	switch (draft->shape.kind)
 	{
 		case STATEMENT_FIND:
 			WriteFind(&sql, cache);
 			break;
 		case STATEMENT_SEE:
 		case STATEMENT_SEE_TO_UPDATE:
-			WriteSee(&sql, cache, kind == STATEMENT_SEE_TO_UPDATE);
+			WriteSee(&sql, cache, draft->shape.kind == STATEMENT_SEE_TO_UPDATE);
 			break;
 		case STATEMENT_INSERT:
 		case STATEMENT_INSERT_OR_YIELD:
-			WriteInsert(&sql, cache, columns, kind == STATEMENT_INSERT_OR_YIELD);
+			WriteInsert(&sql, cache, draft);
 			break;
 		case STATEMENT_UPDATE:
-			WriteUpdate(&sql, cache, columns, nparameters);
+			WriteUpdate(&sql, cache, draft);
 			break;
 	}
 	return sql.data;
 }
 
-/*
- * What the text does not say. A place is one row: the key lets PostgreSQL leave out partitions,
- * if it says anything about them.
- */
+/* What the text does not say. */
 static Expr *
-StatementCondition(const Target *target, StatementKind kind, const Bitmapset *columns)
+StatementCondition(const Draft *draft)
 {
-	const Bitmapset *null_columns = bms_intersect(columns, target->key_columns);
-
-	switch (kind)
-	{
-		case STATEMENT_FIND:
-			return KeyAndHashCondition(target, null_columns, 1);
-		case STATEMENT_SEE:
-		case STATEMENT_SEE_TO_UPDATE:
-		case STATEMENT_UPDATE:
-			return target->partitioned ? KeyCondition(target, null_columns, 3) : NULL;
-		case STATEMENT_INSERT:
-		case STATEMENT_INSERT_OR_YIELD:
-			break;
-	}
-	return NULL;
+	if (draft->first_key == 0)
+		return NULL;
+	if (draft->shape.kind == STATEMENT_FIND)
+		return KeyAndHashCondition(draft->target, draft->shape.null_columns, draft->first_key);
+	return KeyCondition(draft->target, draft->shape.null_columns, draft->first_key);
 }
 
-/*
- * Returns the statement of this kind for these columns, prepared, with parameters
- * of these types. The caller is connected to SPI.
- */
-Statement *
-GetStatement(Target *target, StatementKind kind, const Bitmapset *columns,
-			 int nparameters, Oid *parameter_types)
-{
-	StatementCache *cache = target->statements;
-	Statement  *statement = FetchStatement(cache, kind, columns);
-	Statement	new = {.kind = kind};
+/* -- both --------------------------------------------------------------------- */
 
-	if (statement)
-		return statement;
-	new.columns = unconstify(Bitmapset *, columns);
-	new.sql.text = WriteStatement(cache, kind, columns, nparameters);
-	new.sql.relations = list_make1_oid(target->relid);
-	new.sql.condition = StatementCondition(target, kind, columns);
-	return KeepStatement(cache, &new, nparameters, parameter_types);
+/* Returns the statement for the values, prepared. The caller is connected to SPI. */
+static BoundStatement
+Bind(const Draft *draft)
+{
+	StatementCache *cache = draft->target->statements;
+	Statement  *statement = FetchStatement(cache, &draft->shape);
+
+	if (statement == NULL)
+	{
+		Statement	new = {.shape = draft->shape};
+
+		new.sql.text = WriteStatement(cache, draft);
+		new.sql.relations = list_make1_oid(draft->target->relid);
+		new.sql.condition = StatementCondition(draft);
+		statement = KeepStatement(cache, &new, draft->arguments);
+	}
+	return (BoundStatement) {.statement = statement, .arguments = draft->arguments};
+}
+
+/* The statement that finds rows with row's key. */
+BoundStatement
+BindFind(Target *target, const Row *row)
+{
+	Draft		draft = MakeDraft(target, STATEMENT_FIND);
+
+	AddKeyValues(&draft, row->values, row->isnull);
+	if (IsKeyIndexOnHash(target))
+		AddArgument(draft.arguments, INT8OID, Int64GetDatum((int64) HashKey(target, row)), false);
+	return Bind(&draft);
+}
+
+/* The statement that returns a row if the one that was found is there for who executes it. */
+BoundStatement
+BindSee(Target *target, const TupleTableSlot *found, bool to_update)
+{
+	Draft		draft = MakeDraft(target, to_update ? STATEMENT_SEE_TO_UPDATE : STATEMENT_SEE);
+
+	AddPlace(&draft, found);
+	return Bind(&draft);
+}
+
+/* The statement that inserts the given values of row; with or_yield, only if no unique index has its key. */
+BoundStatement
+BindInsert(Target *target, const Row *row, bool or_yield)
+{
+	Draft		draft = MakeDraft(target, or_yield ? STATEMENT_INSERT_OR_YIELD : STATEMENT_INSERT);
+
+	AddSetValues(&draft, row, row->given);
+	return Bind(&draft);
+}
+
+/* The statement that sets columns of the row that was found to row's values. */
+BoundStatement
+BindUpdate(Target *target, const Row *row, const Bitmapset *columns, const TupleTableSlot *found)
+{
+	Draft		draft = MakeDraft(target, STATEMENT_UPDATE);
+
+	AddPlace(&draft, found);
+	AddSetValues(&draft, row, columns);
+	return Bind(&draft);
 }

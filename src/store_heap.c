@@ -228,8 +228,8 @@ HeapFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 /* -- write -------------------------------------------------------------------- */
 
 /*
- * What the table's guard is there for is done already: the key is locked, and nobody has it.
- * (A partition's guard looks into the other partitions, too, so that one stays.)
+ * Disables the table's own guards in this copy of its triggers: the key is locked and was looked
+ * for already. (The guard of a partition also looks in the other partitions, so it stays.)
  */
 static void
 DismissGuards(ResultRelInfo *result_rel)

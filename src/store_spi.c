@@ -24,8 +24,6 @@
 #include "utils/rls.h"
 
 #include "checkedsql.h"
-#include "keyhash.h"
-#include "keyindex.h"
 #include "rowlock.h"
 #include "statement.h"
 #include "store_spi.h"
@@ -38,113 +36,70 @@ typedef struct SpiStore
 	bool		checks_visibility;	/* row-level security applies to the caller */
 } SpiStore;
 
-/* A statement's parameters, as they are collected together with its text. */
-typedef struct Parameters
-{
-	int			n;
-	Oid		   *types;
-	Datum	   *values;
-	char	   *nulls;			/* 'n' or ' ' */
-} Parameters;
-
-static Parameters
-MakeParameters(int max)
-{
-	return (Parameters)
-	{
-		.types = palloc(max * sizeof(Oid)),
-		.values = palloc(max * sizeof(Datum)),
-		.nulls = palloc(max),
-	};
-}
-
-static void
-AddParameter(Parameters *parameters, Oid type, Datum value, bool isnull)
-{
-	parameters->types[parameters->n] = type;
-	parameters->values[parameters->n] = value;
-	parameters->nulls[parameters->n] = isnull ? 'n' : ' ';
-	parameters->n++;
-}
-
-static void
-AddColumnParameter(Parameters *parameters, const Target *target, AttrNumber attnum,
-				   const Datum *values, const bool *isnull)
-{
-	AddParameter(parameters, TupleDescAttr(target->desc, attnum - 1)->atttypid,
-				 values[attnum - 1], isnull[attnum - 1]);
-}
-
-/* Adds the key's values, but for NULLs, which are part of the statement; returns their columns. */
-static Bitmapset *
-AddKeyParameters(Parameters *parameters, const Target *target, const Datum *values,
-				 const bool *isnull)
-{
-	Bitmapset  *null_columns = NULL;
-
-	for (int i = 0; i < target->nkey_columns; i++)
-	{
-		AttrNumber	attnum = target->keys[i].column->attnum;
-
-		if (isnull[attnum - 1])
-			null_columns = bms_add_member(null_columns, attnum);
-		else
-			AddColumnParameter(parameters, target, attnum, values, isnull);
-	}
-	return null_columns;
-}
-
 /*
- * The plan that looks up the key is made when the table may still be small, and kept
- * as it grows: so it is to use an index if one serves. Returns the level at which the
- * planner's settings are changed, or 0 if there is nothing to plan.
+ * The plan that looks up the key is made when the table may still be small, and kept as it grows: so it is
+ * to use an index if one serves. Is it to be made, with settings of the planner's for that?
  */
-static int
-PreferIndex(const Statement *statement, const Target *target)
+static bool
+PrefersIndex(const Statement *statement, const Target *target)
 {
 	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(statement->plan));
-	int			level;
 
-	if (statement->kind != STATEMENT_FIND || !OidIsValid(target->lookup_index) ||
-		(!target->partitioned && source->is_valid && source->gplan && source->gplan->is_valid))
-		return 0;
-	level = NewGUCNestLevel();
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	return statement->shape.kind == STATEMENT_FIND && OidIsValid(target->lookup_index) &&
+		(target->partitioned || !source->is_valid || !source->gplan || !source->gplan->is_valid);
+}
+
+static void
+SetOff(const char *setting)
+{
+	(void) set_config_option(setting, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* Without a snapshot it takes a new one. */
+static void
+Execute(const BoundStatement *bound, Snapshot snapshot, int max_rows)
+{
+	ExecuteChecked(&bound->statement->sql, bound->statement->plan,
+				   bound->arguments->values, bound->arguments->nulls, snapshot, max_rows);
+}
+
+static void
+ExecuteByIndex(const BoundStatement *bound, Snapshot snapshot, int max_rows)
+{
+	int			level = NewGUCNestLevel();
+
+	SetOff("enable_seqscan");
 	/* Where a sequential scan is the only way all the same, its cost now seems to be worth that. */
-	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	return level;
+	SetOff("jit");
+	Execute(bound, snapshot, max_rows);
+	AtEOXact_GUC(false, level);
 }
 
 /*
  * Runs a statement and leaves its rows in SPI_tuptable, at most max_rows of them
- * (0: all). Without a snapshot it takes a new one. Comes back in the caller's
- * memory context.
+ * (0: all). Comes back in the caller's memory context.
  */
 static uint64
-ExecuteStatement(Store *store, StatementKind kind, const Bitmapset *columns, const Parameters *parameters,
-		Snapshot snapshot, int max_rows)
+ExecuteStatement(const Store *store, const BoundStatement *bound, Snapshot snapshot, int max_rows)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	Statement  *statement = GetStatement(store->target, kind, columns,
-										 parameters->n, parameters->types);
-	int			planner_settings;
 
-	planner_settings = PreferIndex(statement, store->target);
-	ExecuteChecked(&statement->sql, statement->plan, parameters->values, parameters->nulls,
-				   snapshot, max_rows);
-	if (planner_settings != 0)
-		AtEOXact_GUC(false, planner_settings);
+	if (PrefersIndex(bound->statement, store->target))
+		ExecuteByIndex(bound, snapshot, max_rows);
+	else
+		Execute(bound, snapshot, max_rows);
 	MemoryContextSwitchTo(caller);
 	return SPI_processed;
 }
 
-/* The same as the table's owner, with row-level security off. */
+/*
+ * Looks for rows with row's key as the table's owner, with row-level security off; at most two of them
+ * are in SPI_tuptable then.
+ */
 static uint64
-ExecuteAsOwner(Store *store, StatementKind kind, const Bitmapset *columns,
-			   const Parameters *parameters, Snapshot snapshot, int max_rows)
+FindAsOwner(const Store *store, const Row *row, Snapshot snapshot)
 {
+	BoundStatement find;
 	Oid			role;
 	int			security;
 	uint64		processed;
@@ -152,7 +107,8 @@ ExecuteAsOwner(Store *store, StatementKind kind, const Bitmapset *columns,
 	GetUserIdAndSecContext(&role, &security);
 	SetUserIdAndSecContext(store->target->owner,
 						   security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	processed = ExecuteStatement(store, kind, columns, parameters, snapshot, max_rows);
+	find = BindFind(store->target, row);
+	processed = ExecuteStatement(store, &find, snapshot, 2);
 	SetUserIdAndSecContext(role, security);
 	return processed;
 }
@@ -198,40 +154,40 @@ ReadStoredRow(const Store *store, TupleTableSlot *stored)
 		LockTableUntilEnd(stored->tts_tableOid, RowExclusiveLock);
 }
 
-/* Returns the parameters of a place, with room for more, and the key's NULL columns. */
-static Parameters
-PlaceParameters(const Target *target, const TupleTableSlot *found, Bitmapset **null_columns)
-{
-	Parameters	parameters = MakeParameters(2 + target->nkey_columns + target->ncolumns);
-
-	AddParameter(&parameters, TIDOID, PointerGetDatum(&found->tts_tid), false);
-	AddParameter(&parameters, OIDOID, ObjectIdGetDatum(found->tts_tableOid), false);
-	*null_columns = NULL;
-	if (target->partitioned)
-		*null_columns = AddKeyParameters(&parameters, target, found->tts_values, found->tts_isnull);
-	return parameters;
-}
-
-/* Is the row at this place there for the caller, as row-level security has it? */
+/* Is the row that was found there for the caller, as row-level security has it? */
 static bool
-CallerSees(Store *store, StatementKind kind, const TupleTableSlot *found, Snapshot snapshot)
+CallerSees(const Store *store, const TupleTableSlot *found, Snapshot snapshot, bool to_update)
 {
-	Bitmapset  *null_columns;
-	Parameters	parameters = PlaceParameters(store->target, found, &null_columns);
-	bool		sees = ExecuteStatement(store, kind, null_columns, &parameters, snapshot, 1) > 0;
+	BoundStatement see = BindSee(store->target, found, to_update);
+	bool		sees = ExecuteStatement(store, &see, snapshot, 1) > 0;
 
 	SPI_freetuptable(SPI_tuptable);
 	return sees;
 }
 
 static void
-ReportHidden(const Store *store, const char *command)
+ReportHidden(const Store *store, bool to_update)
 {
+	const char *role = GetUserNameFromId(GetUserId(), false);
+	const char *table = store->target->name;
+
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("row-level security of table \"%s\" forbids role \"%s\" to %s the row that has this key",
-					store->target->name, GetUserNameFromId(GetUserId(), false), command),
+			 to_update
+			 ? errmsg("row-level security of table \"%s\" forbids role \"%s\" to update the row that has this key",
+					  table, role)
+			 : errmsg("row-level security of table \"%s\" forbids role \"%s\" to see the row that has this key",
+					  table, role),
 			 errtable(store->rel)));
+}
+
+static void
+RequireSeen(const Store *store, const TupleTableSlot *found, Snapshot snapshot, bool to_update)
+{
+	const SpiStore *spi = (const SpiStore *) store;
+
+	if (spi->checks_visibility && !CallerSees(store, found, snapshot, to_update))
+		ReportHidden(store, to_update);
 }
 
 /*
@@ -256,15 +212,9 @@ static int
 SpiFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 		TupleTableSlot *second)
 {
-	SpiStore   *spi = (SpiStore *) store;
-	Target	   *target = store->target;
-	Parameters	parameters = MakeParameters(target->nkey_columns + 1);
-	Bitmapset  *null_columns = AddKeyParameters(&parameters, target, row->values, row->isnull);
-	int			nfound;
+	const bool	to_update = false;
+	int			nfound = FindAsOwner(store, row, snapshot);
 
-	if (IsKeyIndexOnHash(target))
-		AddParameter(&parameters, INT8OID, Int64GetDatum((int64) HashKey(target, row)), false);
-	nfound = ExecuteAsOwner(store, STATEMENT_FIND, null_columns, &parameters, snapshot, 2);
 	for (int i = 0; i < nfound; i++)
 		RejectForeignRow(TableOfRow(i));
 	if (nfound > 0)
@@ -273,31 +223,34 @@ SpiFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 		ReadRow(second, 1);
 	SPI_freetuptable(SPI_tuptable);
 
-	if (nfound == 1 && spi->checks_visibility && !CallerSees(store, STATEMENT_SEE, found, snapshot))
-		ReportHidden(store, "see");
+	if (nfound == 1)
+		RequireSeen(store, found, snapshot, to_update);
 	return nfound;
+}
+
+/* Executes a write of one row. Returns whether it was written: then it is in the slot. */
+static bool
+WriteRow(const Store *store, const BoundStatement *write, TupleTableSlot *stored)
+{
+	bool		written = ExecuteStatement(store, write, InvalidSnapshot, 0) > 0;
+
+	if (written)
+		ReadStoredRow(store, stored);
+	SPI_freetuptable(SPI_tuptable);
+	return written;
 }
 
 static InsertResult
 SpiInsert(Store *store, const Row *row, bool yield_to_unique_index, TupleTableSlot *stored)
 {
 	Target	   *target = store->target;
-	Parameters	parameters = MakeParameters(target->ncolumns);
 	bool		or_yield = yield_to_unique_index && target->arbiters != NIL;
-	int			attnum = -1;
-	bool		inserted;
+	BoundStatement insert;
 
 	if (yield_to_unique_index && HasUnfinishedArbiter(target, store->rel))
 		return INSERT_IN_DOUBT;
-	while ((attnum = bms_next_member(row->given, attnum)) >= 0)
-		AddColumnParameter(&parameters, target, attnum, row->values, row->isnull);
-
-	inserted = ExecuteStatement(store, or_yield ? STATEMENT_INSERT_OR_YIELD : STATEMENT_INSERT, row->given,
-					   &parameters, InvalidSnapshot, 0) > 0;
-	if (inserted)
-		ReadStoredRow(store, stored);
-	SPI_freetuptable(SPI_tuptable);
-	if (inserted)
+	insert = BindInsert(target, row, or_yield);
+	if (WriteRow(store, &insert, stored))
 		return INSERT_DONE;
 	return or_yield ? INSERT_IN_DOUBT : INSERT_SKIPPED;
 }
@@ -306,29 +259,17 @@ static UpdateResult
 SpiUpdate(Store *store, const Row *row, const Bitmapset *columns, TupleTableSlot *found,
 		  TupleTableSlot *stored)
 {
-	SpiStore   *spi = (SpiStore *) store;
-	Target	   *target = store->target;
-	Bitmapset  *null_columns;
-	Parameters	parameters = PlaceParameters(target, found, &null_columns);
-	int			attnum = -1;
-	bool		updated;
+	const bool	to_update = true;
+	BoundStatement update;
 
-	if (!LockFoundRow(target, row, columns, found))
+	if (!LockFoundRow(store->target, row, columns, found))
 		return UPDATE_ROW_IS_GONE;
-
-	while ((attnum = bms_next_member(columns, attnum)) >= 0)
-		AddColumnParameter(&parameters, target, attnum, row->values, row->isnull);
-	updated = ExecuteStatement(store, STATEMENT_UPDATE, bms_union(columns, null_columns), &parameters,
-					  InvalidSnapshot, 0) > 0;
-	if (updated)
-		ReadStoredRow(store, stored);
-	SPI_freetuptable(SPI_tuptable);
-
+	update = BindUpdate(store->target, row, columns, found);
+	if (WriteRow(store, &update, stored))
+		return UPDATE_DONE;
 	/* The row is ours, so only a policy or a trigger can have kept it from being updated. */
-	if (!updated && spi->checks_visibility &&
-		!CallerSees(store, STATEMENT_SEE_TO_UPDATE, found, InvalidSnapshot))
-		ReportHidden(store, "update");
-	return updated ? UPDATE_DONE : UPDATE_SKIPPED;
+	RequireSeen(store, found, InvalidSnapshot, to_update);
+	return UPDATE_SKIPPED;
 }
 
 static void

@@ -57,27 +57,28 @@ CompareAttnums(const void *a, const void *b)
 	return column1->attnum - column2->attnum;
 }
 
+typedef struct ColumnName
+{
+	const char *string;
+	int			length;
+} ColumnName;
+
+static int
+CompareNameToColumn(const void *a, const void *b)
+{
+	const ColumnName *name = a;
+	const Column *column = b;
+
+	return CompareNames(name->string, name->length, column->name, column->name_length);
+}
+
 /* Returns the column of that name, or NULL. */
 Column *
 FindColumn(const Target *target, const char *name, int length)
 {
-	int			low = 0;
-	int			high = target->ncolumns;
+	const ColumnName key = {.string = name, .length = length};
 
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-		Column	   *column = &target->columns[middle];
-		int			order = CompareNames(name, length, column->name, column->name_length);
-
-		if (order == 0)
-			return column;
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
+	return bsearch(&key, target->columns, target->ncolumns, sizeof(Column), CompareNameToColumn);
 }
 
 /* Returns the key as the text "brand, serial, manufacturer", quoted for SQL. */

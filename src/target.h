@@ -35,6 +35,7 @@ typedef struct KeyIndex
 	Oid			oid;
 	Oid			hash_function;	/* product_upsert_hash(); InvalidOid if it has the columns themselves */
 	Expr	   *hash;			/* the call of it that is in the index, or NULL */
+	int			natts;			/* of the index */
 	TransactionId not_before;	/* older transactions must not use it; invalid if all may */
 	int			nscan_keys;
 	ScanKeyData *scan_keys;		/* for its leading columns, without arguments */

@@ -264,7 +264,8 @@ WarnOfMissingIndex(const Target *target)
 	ereport(WARNING,
 			(errmsg("no index of table \"%s\" serves to look up its key", target->name),
 			 errdetail("Each call reads the whole table."),
-			 errhint("CREATE INDEX ON %s (%s);",
+			 errhint("Let product_upsert_protect() create one, or run: CREATE INDEX %sON %s (%s).",
+					 target->partitioned ? "" : "CONCURRENTLY ",
 					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(target->relid)),
 												target->name),
 					 KeyColumnList(target))));
