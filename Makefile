@@ -29,6 +29,7 @@ OBJS = product_upsert.o \
 	src/payload.o \
 	src/protect.o \
 	src/reference.o \
+	src/reference_index.o \
 	src/result.o \
 	src/row.o \
 	src/rowlock.o \

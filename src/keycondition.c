@@ -18,13 +18,13 @@
 #include "keycondition.h"
 #include "keyindex.h"
 
-/* The table is the statement's first relation. */
-static Expr *
-ColumnValue(const Target *target, const Column *column)
+/* A column of the statement's first relation. */
+Expr *
+ColumnValue(TupleDesc desc, AttrNumber attnum)
 {
-	Form_pg_attribute attribute = TupleDescAttr(target->desc, column->attnum - 1);
+	Form_pg_attribute attribute = TupleDescAttr(desc, attnum - 1);
 
-	return (Expr *) makeVar(1, column->attnum, attribute->atttypid, attribute->atttypmod,
+	return (Expr *) makeVar(1, attnum, attribute->atttypid, attribute->atttypmod,
 							attribute->attcollation, 0);
 }
 
@@ -60,7 +60,7 @@ AsOperand(Expr *value, Oid input, Oid collation)
 static Expr *
 MatchColumn(const Target *target, const KeyColumn *key, int parameter)
 {
-	Expr	   *column = ColumnValue(target, key->column);
+	Expr	   *column = ColumnValue(target->desc, key->column->attnum);
 	Expr	   *value = ParameterValue(parameter, key->column->type, key->collation);
 	Expr	   *match;
 	Oid			left;
@@ -81,7 +81,7 @@ MatchNull(const Target *target, const KeyColumn *key)
 {
 	NullTest   *test = makeNode(NullTest);
 
-	test->arg = ColumnValue(target, key->column);
+	test->arg = ColumnValue(target->desc, key->column->attnum);
 	test->nulltesttype = IS_NULL;
 	test->argisrow = false;
 	test->location = -1;

@@ -8,6 +8,7 @@
 #include "target.h"
 
 extern Expr *ParameterValue(int number, Oid type, Oid collation);
+extern Expr *ColumnValue(TupleDesc desc, AttrNumber attnum);
 extern Expr *KeyCondition(const Target *target, const Bitmapset *null_columns, int parameter);
 extern Expr *KeyAndHashCondition(const Target *target, const Bitmapset *null_columns, int parameter);
 

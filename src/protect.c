@@ -23,6 +23,7 @@
 #include "declaration.h"
 #include "duplicates.h"
 #include "engine.h"
+#include "keycondition.h"
 #include "keyhash.h"
 #include "keyinfo.h"
 #include "protect.h"
@@ -296,10 +297,8 @@ HashOfKey(Relation rel, const List *key, Oid function)
 	foreach(cell, key)
 	{
 		AttrNumber	attnum = get_attnum(RelationGetRelid(rel), lfirst(cell));
-		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 
-		arguments = lappend(arguments, makeVar(1, attnum, attribute->atttypid, attribute->atttypmod,
-											   attribute->attcollation, 0));
+		arguments = lappend(arguments, ColumnValue(RelationGetDescr(rel), attnum));
 	}
 	return (Expr *) makeFuncExpr(function, INT8OID, arguments, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }

@@ -38,28 +38,8 @@
 #include "keycondition.h"
 #include "merge_sql.h"
 #include "reference.h"
+#include "reference_index.h"
 #include "table.h"
-
-/* A foreign key. */
-typedef struct Reference
-{
-	MergedTable *table;			/* whose rows it may reference */
-	Oid			constraint;
-	Oid			child;			/* the table that references */
-	Oid			referenced;		/* the one that is referenced: ours, one above or one below it */
-	List	   *tables;			/* whose rows are referenced by it */
-	const char *name;			/* the child's, qualified and quoted */
-	int			ncolumns;
-	AttrNumber	child_columns[INDEX_MAX_KEYS];
-	AttrNumber	columns[INDEX_MAX_KEYS];	/* of our table, that they reference */
-	Oid			operators[INDEX_MAX_KEYS];	/* referenced = child's */
-	bool		partitioned;	/* the child is */
-	bool		read_only;		/* one of the child's columns is always generated */
-	bool		in_same_tree;	/* the child is our table, or in a partition tree with it */
-	bool		locked;			/* the child is, for writing */
-	PreparedSql *find;
-	PreparedSql *move;			/* NULL until it is needed */
-} Reference;
 
 /* -- finding them ------------------------------------------------------------- */
 
@@ -215,14 +195,6 @@ AsOperand(Expr *value, Oid input)
 	return value;
 }
 
-static Expr *
-ColumnOf(TupleDesc desc, AttrNumber attnum)
-{
-	Form_pg_attribute column = TupleDescAttr(desc, attnum - 1);
-
-	return (Expr *) makeVar(1, attnum, column->atttypid, column->atttypmod, column->attcollation, 0);
-}
-
 /* $n = product AND ...: under the referenced column's collation, as the foreign key itself has it */
 static Expr *
 ReferenceCondition(const Reference *reference, TupleDesc desc, const AttrNumber *columns, int parameter)
@@ -240,7 +212,7 @@ ReferenceCondition(const Reference *reference, TupleDesc desc, const AttrNumber 
 
 		op_input_types(reference->operators[i], &left, &right);
 		match = make_opclause(reference->operators[i], BOOLOID, false, AsOperand(value, left),
-							  AsOperand(ColumnOf(desc, columns[i]), right),
+							  AsOperand(ColumnValue(desc, columns[i]), right),
 							  InvalidOid, attribute->attcollation);
 		set_opfuncid((OpExpr *) match);
 		matches = lappend(matches, match);
@@ -321,150 +293,6 @@ PrepareMove(const Reference *reference, const Arguments *arguments)
 									   reference->ncolumns + 1);
 	table_close(child, NoLock);
 	return PrepareSql(&sql, arguments, 0);
-}
-
-/* -- an index to find referencing rows by ------------------------------------- */
-
-/* column IS NOT NULL for each of the child's: what a row that references another satisfies */
-static List *
-NotNullCondition(const Reference *reference, TupleDesc desc)
-{
-	List	   *tests = NIL;
-
-	for (int i = 0; i < reference->ncolumns; i++)
-	{
-		NullTest   *test = makeNode(NullTest);
-
-		test->arg = ColumnOf(desc, reference->child_columns[i]);
-		test->nulltesttype = IS_NOT_NULL;
-		test->location = -1;
-		tests = lappend(tests, test);
-	}
-	return tests;
-}
-
-/* Which of the foreign key's columns does the index's column serve to look up? -1: none */
-static int
-ServedColumn(const Reference *reference, Relation index, int position)
-{
-	for (int i = 0; i < reference->ncolumns; i++)
-	{
-		Oid			collation = TupleDescAttr(reference->table->target->desc,
-											  reference->columns[i] - 1)->attcollation;
-
-		if (index->rd_index->indkey.values[position] == reference->child_columns[i] &&
-			op_in_opfamily(get_commutator(reference->operators[i]), index->rd_opfamily[position]) &&
-			(!OidIsValid(index->rd_indcollation[position]) || index->rd_indcollation[position] == collation))
-			return i;
-	}
-	return -1;
-}
-
-/* Can the default kind of index on the child's columns serve? Not if they have to be converted first. */
-static bool
-CanBeServed(const Reference *reference, TupleDesc desc)
-{
-	for (int i = 0; i < reference->ncolumns; i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(desc, reference->child_columns[i] - 1);
-		TypeCacheEntry *type = lookup_type_cache(column->atttypid, TYPECACHE_BTREE_OPFAMILY);
-
-		if (!OidIsValid(type->btree_opf) ||
-			!op_in_opfamily(get_commutator(reference->operators[i]), type->btree_opf))
-			return false;
-	}
-	return true;
-}
-
-/* Does it have the foreign key's columns in front, and all rows that reference another? */
-static bool
-ServesReference(const Reference *reference, Relation child, Relation index)
-{
-	Bitmapset  *served = NULL;
-
-	if (!index->rd_index->indisvalid || index->rd_indam->amgettuple == NULL ||
-		!predicate_implied_by(RelationGetIndexPredicate(index),
-							  NotNullCondition(reference, RelationGetDescr(child)), false))
-		return false;
-	for (int i = 0; i < Min(reference->ncolumns, index->rd_index->indnkeyatts); i++)
-	{
-		int			column = ServedColumn(reference, index, i);
-
-		if (column < 0)
-			return false;
-		served = bms_add_member(served, column);
-	}
-	return bms_num_members(served) == reference->ncolumns;
-}
-
-static bool
-HasServingIndex(const Reference *reference, Relation child)
-{
-	ListCell   *cell;
-	bool		found = false;
-
-	foreach(cell, RelationGetIndexList(child))
-	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		found = found || ServesReference(reference, child, index);
-		index_close(index, AccessShareLock);
-	}
-	return found;
-}
-
-/* Where all rows are on one page, no index makes a difference. */
-static bool
-IsSmall(const List *tables)
-{
-	BlockNumber nblocks = 0;
-	ListCell   *cell;
-
-	foreach(cell, tables)
-	{
-		Relation	rel = table_open(lfirst_oid(cell), NoLock);
-
-		if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
-			nblocks += RelationGetNumberOfBlocks(rel);
-		table_close(rel, NoLock);
-	}
-	return nblocks <= 1;
-}
-
-/* product, code COLLATE pg_catalog."C", ...: as the foreign key compares them */
-static char *
-IndexColumns(const Reference *reference, TupleDesc desc)
-{
-	StringInfoData columns;
-
-	initStringInfo(&columns);
-	for (int i = 0; i < reference->ncolumns; i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(desc, reference->child_columns[i] - 1);
-		Oid			collation = TupleDescAttr(reference->table->target->desc,
-											  reference->columns[i] - 1)->attcollation;
-
-		appendStringInfo(&columns, "%s%s", i > 0 ? ", " : "", quote_identifier(NameStr(column->attname)));
-		if (OidIsValid(collation) && column->attcollation != collation)
-			appendStringInfo(&columns, " COLLATE %s", generate_collation_name(collation));
-	}
-	return columns.data;
-}
-
-/* Tells of a child that is read as a whole for each key. CONCURRENTLY is not for partitioned tables. */
-static void
-TellOfMissingIndex(const Reference *reference, Relation child, const List *tables)
-{
-	if (HasServingIndex(reference, child) || IsSmall(tables) ||
-		!CanBeServed(reference, RelationGetDescr(child)))
-		return;
-	ereport(NOTICE,
-			(errmsg("no index of table \"%s\" serves to find the rows that reference table \"%s\"",
-					reference->name, reference->table->name),
-			 errdetail("For each row that goes, the whole of it is read."),
-			 errhint("Before you merge, create one: CREATE INDEX %sON %s (%s).",
-					 reference->partitioned ? "" : "CONCURRENTLY ", reference->name,
-					 IndexColumns(reference, RelationGetDescr(child)))));
 }
 
 /* -- the list ----------------------------------------------------------------- */
