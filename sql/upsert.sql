@@ -44,8 +44,10 @@ SELECT product_upsert('{"brand": "Acme", "serial": "1", "manufacturer": "Acme In
 -- A number without a sign is the same when it comes again, also with the bit that would be the sign.
 CREATE TABLE unsigned (brand text, serial text, manufacturer text, o oid, x xid);
 CREATE INDEX ON unsigned (brand, serial, manufacturer);
-SELECT product_upsert('unsigned', '{"brand": "a", "serial": "1", "manufacturer": "m", "o": 4294967295, "x": "4294967294"}') ->> 'action';
-SELECT product_upsert('unsigned', '{"brand": "a", "serial": "1", "manufacturer": "m", "o": 4294967295, "x": "4294967294"}') ->> 'action';
+SELECT product_upsert('unsigned', '{"brand": "a", "serial": "1", "manufacturer": "m", "o": 4294967295, "x": "4294967294"}')
+	->> 'action';
+SELECT product_upsert('unsigned', '{"brand": "a", "serial": "1", "manufacturer": "m", "o": 4294967295, "x": "4294967294"}')
+	->> 'action';
 DROP TABLE unsigned;
 
 -- Unchanged writes nothing: no transaction number, no row version, no trigger.
