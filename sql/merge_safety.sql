@@ -13,7 +13,8 @@ SET search_path = pu_merge_safety, public;
 CREATE TABLE unordered (id int PRIMARY KEY, x xid, c cid, a aclitem, note text);
 SELECT duplicate_keys FROM product_upsert_protect('unordered', '{x,c,a}');
 ALTER TABLE unordered DISABLE TRIGGER ALL;
-INSERT INTO unordered VALUES (1, '5', '6', '=r/postgres', NULL), (2, '5', '6', '=r/postgres', 'two'), (3, '5', '7', '=r/postgres', NULL),
+INSERT INTO unordered VALUES
+	(1, '5', '6', '=r/postgres', NULL), (2, '5', '6', '=r/postgres', 'two'), (3, '5', '7', '=r/postgres', NULL),
 	(4, NULL, '7', NULL, NULL), (5, NULL, '7', NULL, 'five');
 SELECT key, kept -> 'id' AS kept, filled FROM product_upsert_merge_duplicates('unordered') ORDER BY kept -> 'id';
 SELECT id, note FROM unordered ORDER BY id;
@@ -114,7 +115,8 @@ CREATE INDEX ON b_line (product, n) WHERE product IS NOT NULL;
 SELECT notices();
 -- Of several columns, all must be in front, in any order; for a partitioned table, CONCURRENTLY would not do.
 ALTER TABLE product ADD COLUMN "Tenant" text COLLATE "C" DEFAULT 't', ADD UNIQUE ("Tenant", id);
-CREATE TABLE "C line" (n int, "Tenant" text COLLATE "POSIX", product int, FOREIGN KEY ("Tenant", product) REFERENCES product ("Tenant", id))
+CREATE TABLE "C line" (n int, "Tenant" text COLLATE "POSIX", product int,
+	FOREIGN KEY ("Tenant", product) REFERENCES product ("Tenant", id))
 	PARTITION BY LIST (n);
 CREATE TABLE c_line_0 PARTITION OF "C line" DEFAULT;
 INSERT INTO "C line" SELECT n, 't', 3 FROM generate_series(1, 1000) AS n;
@@ -134,7 +136,8 @@ DROP TABLE e_line, "C line";
 INSERT INTO product SELECT n, 'b', (n % 4)::text, 'm', CASE WHEN n > 17 THEN 'note ' || n END FROM generate_series(10, 21) AS n;
 INSERT INTO b_line SELECT n, n FROM generate_series(10, 21) AS n;
 SET client_min_messages = debug1;
-SELECT kept -> 'id', jsonb_array_length(removed), references_moved, filled FROM product_upsert_merge_duplicates('product', dry_run => true);
+SELECT kept -> 'id', jsonb_array_length(removed), references_moved, filled
+  FROM product_upsert_merge_duplicates('product', dry_run => true);
 SET client_min_messages = warning;
 
 -- More keys than there is memory for
@@ -142,7 +145,8 @@ SET product_upsert.max_key_locks = 2000;
 SET work_mem = '64kB';
 BEGIN;
 INSERT INTO product SELECT n, 'c', (n % 1500)::text, repeat('m', 100) FROM generate_series(10001, 13000) AS n;
-SELECT count(*), count(DISTINCT key), min((kept ->> 'id')::int) FROM product_upsert_merge_duplicates('product') WHERE key ->> 'brand' = 'c';
+SELECT count(*), count(DISTINCT key), min((kept ->> 'id')::int)
+  FROM product_upsert_merge_duplicates('product') WHERE key ->> 'brand' = 'c';
 SELECT count(*) FROM product WHERE brand = 'c';
 ROLLBACK;
 RESET work_mem;
@@ -152,7 +156,8 @@ RESET product_upsert.max_key_locks;
 CREATE FUNCTION locks() RETURNS SETOF text LANGUAGE sql AS $$
 	SELECT concat_ws(' ', coalesce(relation::regclass::text, 'key'), mode)
 	  FROM pg_locks
-	 WHERE pid = pg_backend_pid() AND (locktype = 'advisory' OR relation IN ('product'::regclass, 'a_picture'::regclass, 'b_line'::regclass))
+	 WHERE pid = pg_backend_pid() AND (locktype = 'advisory'
+			OR relation IN ('product'::regclass, 'a_picture'::regclass, 'b_line'::regclass))
 	 ORDER BY 1
 $$;
 BEGIN;
