@@ -29,7 +29,9 @@ SELECT product_upsert('virtual', '{"brand": "a", "serial": "1", "manufacturer": 
 \echo :SQLSTATE
 SELECT product_upsert('virtual', '{"brand": "a", "serial": "2", "manufacturer": "m", "price": null}');
 \echo :SQLSTATE
-SELECT product_upsert('virtual', '[{"brand": "a", "serial": "2", "manufacturer": "m", "price": 6}, {"brand": "a", "serial": "2", "manufacturer": "m", "price": 7}]');
+SELECT product_upsert('virtual',
+	'[{"brand": "a", "serial": "2", "manufacturer": "m", "price": 6},
+	{"brand": "a", "serial": "2", "manufacturer": "m", "price": 7}]');
 SELECT * FROM product_upsert_from('virtual', 'virtual');
 -- The guard, and merging
 SELECT * FROM product_upsert_protect('virtual');
@@ -63,7 +65,8 @@ SELECT copies, rows FROM product_upsert_duplicates('not_valid');
 SELECT kept ->> 'code' FROM product_upsert_merge_duplicates('not_valid', dry_run => true);
 
 -- A key with a period is nothing to yield to: another period that overlaps is refused, not updated.
-CREATE TABLE temporal (brand text, serial text, during daterange, price int, PRIMARY KEY (brand, serial, during WITHOUT OVERLAPS));
+CREATE TABLE temporal (brand text, serial text, during daterange, price int,
+	PRIMARY KEY (brand, serial, during WITHOUT OVERLAPS));
 SELECT duplicate_keys FROM product_upsert_protect('temporal', '{brand,serial,during}');
 SELECT product_upsert('temporal', '{"brand": "a", "serial": "1", "during": "[2024-01-01,2024-03-01)", "price": 1}');
 SELECT product_upsert('temporal', '{"brand": "a", "serial": "1", "during": "[2024-01-01,2024-03-01)", "price": 2}');
@@ -85,7 +88,8 @@ SELECT product_upsert_merge_duplicates('periods_1');
 TABLE within;
 
 -- A foreign key that is not enforced says all the same what references a row.
-CREATE TABLE referenced (id int PRIMARY KEY, brand text, serial text, manufacturer text, price int CHECK (price > 0) NOT ENFORCED);
+CREATE TABLE referenced (id int PRIMARY KEY, brand text, serial text, manufacturer text,
+	price int CHECK (price > 0) NOT ENFORCED);
 CREATE INDEX ON referenced (brand, serial, manufacturer);
 CREATE TABLE not_enforced (n int, id int REFERENCES referenced NOT ENFORCED);
 INSERT INTO referenced VALUES (1, 'a', '1', 'm', 1), (2, 'a', '1', 'm', 1);
