@@ -44,8 +44,7 @@ CREATE FUNCTION in_sql(text) RETURNS text
 	LANGUAGE sql IMMUTABLE SET work_mem = '1MB' AS $$ SELECT 'not the last'; SELECT lower($1) $$;
 CREATE FUNCTION plain(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN lower($1); END $$;
 CREATE FUNCTION same(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-	SELECT pu_row_memory.of_owner($1) || pu_row_memory.with_settings($1) || pu_row_memory.in_sql($1) || pu_row_memory.plain($1)
-$$;
+	SELECT pu_row_memory.of_owner($1) || pu_row_memory.with_settings($1) || pu_row_memory.in_sql($1) || pu_row_memory.plain($1) $$;
 
 -- BEFORE triggers, with WHEN and without
 CREATE FUNCTION before_of_owner() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$

@@ -187,14 +187,27 @@ UnlockTable(Oid relid, LOCKMODE mode)
 
 /* -- from an OID or a name to a table that is locked and open ----------------- */
 
-/* Raises 42P01 if there is no such relation by now. */
+/*
+ * Raises 42P01 if there is no such relation by now, and 0A000 if it is another session's temporary
+ * table: its rows may be in that session's memory alone. Core's own check is passed by on
+ * PostgreSQL 17 and later, where a scan of the whole table finds what happens to be on disk.
+ */
 void
 RequireTable(Oid relid)
 {
-	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+
+	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (form->relpersistence == RELPERSISTENCE_TEMP && isOtherTempNamespace(form->relnamespace))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot access temporary tables of other sessions")));
+	ReleaseSysCache(tuple);
 }
 
 /* Returns the table that product_upsert.default_table names by now, or raises 42P01. */
@@ -336,15 +349,14 @@ OpenTable(Oid relid, bool whole_table, const char *function, Oid *root)
 }
 
 /*
- * Opens a table to look at it, or raises 42P01; it stays locked against changes until the
- * transaction ends.
+ * Opens a table to look at it, or raises what RequireTable() does; it stays locked against
+ * changes until the transaction ends.
  */
 Relation
 OpenToLook(Oid relid)
 {
 	Relation	rel = try_table_open(relid, AccessShareLock);
 
-	if (rel == NULL)
-		RequireTable(relid);
+	RequireTable(relid);
 	return rel;
 }

@@ -90,8 +90,13 @@ sub is_restored
 		'{"stock": 1}',
 		"$name: product_upsert goes by the declared key"
 	);
-	is($node->safe_psql($database, qq{SELECT kept -> 'id', filled FROM $schema.product_upsert_merge_duplicates('product')}),
-		'1|{price}', "$name: duplicates can be merged");
+	is(
+		$node->safe_psql(
+			$database, qq{SELECT kept -> 'id', filled FROM $schema.product_upsert_merge_duplicates('product')}
+		),
+		'1|{price}',
+		"$name: duplicates can be merged"
+	);
 	return;
 }
 

@@ -320,7 +320,8 @@ is($copy->safe_psql('source', q{SELECT post('} . row(1, 1) . q{') ->> 'action'})
 	'unchanged', 'a restored server goes on');
 is(
 	$copy->safe_psql(
-		'source', q{SELECT current_setting('product_upsert.max_waiters') || current_setting('product_upsert.default_table')}
+		'source',
+		q{SELECT current_setting('product_upsert.max_waiters') || current_setting('product_upsert.default_table')}
 	),
 	'7public.product',
 	'with the settings of its databases'

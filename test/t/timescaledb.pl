@@ -206,8 +206,11 @@ value($session, "INSERT INTO metric VALUES ('2024-07-01', 'b', '3', 'm', NULL), 
 is(value($session, "SELECT key ->> 'serial', copies FROM product_upsert_duplicates('metric') ORDER BY 1"),
 	"3|2\n4|2", 'duplicates in different chunks');
 fails($session, "SELECT product_upsert('metric', " . item(3, 3) . ')', '21000', '... are no row to update');
-is(value($session, "SELECT kept ->> 'stock' FROM product_upsert_merge_duplicates('metric') ORDER BY key ->> 'serial'"),
-	"133\n104", '... and are merged');
+is(
+	value($session, "SELECT kept ->> 'stock' FROM product_upsert_merge_duplicates('metric') ORDER BY key ->> 'serial'"),
+	"133\n104",
+	'... and are merged'
+);
 is(rows('metric'), '1|105 2|100 3|133 4|104 5|5', '... so that the others stay');
 
 # Tables that are protected already
