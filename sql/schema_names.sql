@@ -89,7 +89,8 @@ ALTER SCHEMA "Renamed, once" RENAME TO twice;
 CREATE SCHEMA "Renamed, once";
 CREATE FUNCTION "Renamed, once".product_upsert_guard() RETURNS trigger
 	LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''decoy''; END';
-CREATE FUNCTION "Renamed, once".product_upsert_hash(VARIADIC "any") RETURNS bigint LANGUAGE internal IMMUTABLE AS 'pg_num_nonnulls';
+CREATE FUNCTION "Renamed, once".product_upsert_hash(VARIADIC "any") RETURNS bigint
+	LANGUAGE internal IMMUTABLE AS 'pg_num_nonnulls';
 SET client_min_messages = notice;
 CALL use('twice');
 SELECT tgfoid::regprocedure FROM pg_trigger WHERE tgrelid = 'kept'::regclass;
