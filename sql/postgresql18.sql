@@ -29,7 +29,8 @@ SELECT product_upsert('virtual', '{"brand": "a", "serial": "1", "manufacturer": 
 \echo :SQLSTATE
 SELECT product_upsert('virtual', '{"brand": "a", "serial": "2", "manufacturer": "m", "price": null}');
 \echo :SQLSTATE
-SELECT product_upsert('virtual', '[{"brand": "a", "serial": "2", "manufacturer": "m", "price": 6},
+SELECT product_upsert('virtual',
+	'[{"brand": "a", "serial": "2", "manufacturer": "m", "price": 6},
 	{"brand": "a", "serial": "2", "manufacturer": "m", "price": 7}]');
 SELECT * FROM product_upsert_from('virtual', 'virtual');
 -- The guard, and merging
