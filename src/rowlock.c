@@ -77,12 +77,14 @@ IsStillThere(TM_Result result)
 	if (result != TM_Updated && result != TM_Deleted)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 errmsg("the row to be updated was already modified by an operation triggered by the current command")));
+				 errmsg("tuple to be updated was already modified by an operation triggered by the current command"),
+				 errhint("Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.")));
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not serialize access due to concurrent %s",
-						result == TM_Updated ? "update" : "delete")));
+				 result == TM_Updated
+				 ? errmsg("could not serialize access due to concurrent update")
+				 : errmsg("could not serialize access due to concurrent delete")));
 	return false;
 }
 

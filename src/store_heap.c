@@ -592,11 +592,6 @@ UpdateTuple(HeapStore *heap, ItemPointer tid, TupleTableSlot *slot)
 	result = table_tuple_update(heap->store.rel, tid, slot, estate->es_output_cid,
 								estate->es_snapshot, InvalidSnapshot, wait,
 								&failure, &lock_mode, &updated_indexes);
-	if (result == TM_SelfModified)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 errmsg("tuple to be updated was already modified by an operation triggered by the current command"),
-				 errhint("Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.")));
 	if (!IsStillThere(result))
 		return UPDATE_ROW_IS_GONE;
 
