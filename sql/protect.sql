@@ -221,7 +221,7 @@ SELECT becomes('CREATE TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'other'
 SELECT becomes('CREATE TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'good', 'CREATE TRIGGER b AFTER INSERT OR UPDATE ON guarded ' || :'good');
 SELECT becomes('CREATE TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'other', 'CREATE TRIGGER b AFTER INSERT ON guarded ' || :'other', 'CREATE TRIGGER c BEFORE UPDATE ON guarded ' || :'good');
 SELECT becomes('CREATE CONSTRAINT TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'other', 'CREATE TRIGGER b AFTER INSERT ON guarded ' || :'good');
--- A trigger of another function is none of its business; its name is taken, though.
+-- A trigger of another function is none of its business.
 CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TABLE guarded (brand text, serial text);
 CREATE TRIGGER product_upsert AFTER INSERT ON guarded FOR EACH ROW EXECUTE FUNCTION nothing();
@@ -229,6 +229,17 @@ SELECT lookup_index FROM product_upsert_protect('guarded', '{brand}');
 SELECT tgname FROM pg_trigger WHERE tgrelid = 'guarded'::regclass ORDER BY 1;
 SELECT product_upsert_unprotect('guarded');
 SELECT tgname FROM pg_trigger WHERE tgrelid = 'guarded'::regclass ORDER BY 1;
+-- It stays, also if it has the very name that the guard is to have.
+ALTER TRIGGER product_upsert ON guarded RENAME TO product_upsert_guard;
+SELECT try($$ SELECT product_upsert_protect('guarded', '{brand}') $$);
+SELECT tgname, tgfoid::regproc FROM pg_trigger WHERE tgrelid = 'guarded'::regclass;
+DROP TABLE guarded;
+-- So it does in a partition.
+CREATE TABLE guarded (brand text, serial text) PARTITION BY LIST (brand);
+CREATE TABLE guarded_a PARTITION OF guarded FOR VALUES IN ('a');
+CREATE TRIGGER product_upsert_guard AFTER INSERT ON guarded_a FOR EACH ROW EXECUTE FUNCTION nothing();
+SELECT try($$ SELECT product_upsert_protect('guarded', '{brand}') $$);
+SELECT tgname, tgfoid::regproc FROM pg_trigger WHERE tgrelid = 'guarded_a'::regclass;
 DROP TABLE guarded;
 
 -- Names of all kinds, of the table and of the columns
