@@ -213,6 +213,24 @@ SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'goo
 SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'good', 'ALTER TABLE guarded ENABLE REPLICA TRIGGER mine');
 SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'good', 'ALTER TABLE guarded ENABLE ALWAYS TRIGGER mine');
 SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'other', 'ALTER TABLE guarded DISABLE TRIGGER mine');
+-- A partition's copy of it may be disabled by itself, at any depth.
+CREATE TABLE guarded (brand text, serial text) PARTITION BY LIST (brand);
+CREATE TABLE guarded_a PARTITION OF guarded FOR VALUES IN ('a');
+CREATE TABLE guarded_b PARTITION OF guarded FOR VALUES IN ('b') PARTITION BY LIST (serial);
+CREATE TABLE guarded_b1 PARTITION OF guarded_b FOR VALUES IN ('1');
+SELECT duplicate_keys FROM product_upsert_protect('guarded', '{brand,serial}');
+ALTER TABLE guarded_b1 DISABLE TRIGGER product_upsert_guard;
+SELECT duplicate_keys FROM product_upsert_protect('guarded', '{brand,serial}');
+INSERT INTO guarded VALUES ('b', '1');
+SELECT left(try($$ INSERT INTO guarded VALUES ('b', '1') $$), 5);
+SELECT tgrelid::regclass, tgenabled FROM pg_trigger WHERE tgname = 'product_upsert_guard' AND tgrelid::regclass::text LIKE 'guarded%' ORDER BY 1;
+-- With nothing to do, it locks nobody out here, either.
+BEGIN;
+SELECT duplicate_keys FROM product_upsert_protect('guarded', '{brand,serial}');
+SELECT table_locks('guarded');
+SELECT table_locks('guarded_b1');
+COMMIT;
+DROP TABLE guarded;
 -- A constraint trigger that means the same may stay, and be deferred; another cannot be replaced in place.
 SELECT becomes('CREATE CONSTRAINT TRIGGER mine AFTER INSERT OR UPDATE ON guarded DEFERRABLE INITIALLY IMMEDIATE ' || :'good');
 SELECT becomes('CREATE CONSTRAINT TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'other');
