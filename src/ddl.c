@@ -271,6 +271,22 @@ EnableTrigger(Oid relid, const char *name)
 
 /* -- CREATE INDEX -------------------------------------------------------------- */
 
+/*
+ * Keeps others from creating an index until the transaction ends, so that one can look whether they have:
+ * the lock that CREATE INDEX takes does not. Asks for what that asks for.
+ */
+void
+LockToCreateIndex(Oid relid)
+{
+	ResourceOwner caller = CurrentResourceOwner;
+
+	PreventCommand((Node *) makeNode(IndexStmt));
+	CheckOwner(relid, TableType(relid));
+	CurrentResourceOwner = CurTransactionResourceOwner;
+	(void) LockTree(relid, ShareRowExclusiveLock);
+	CurrentResourceOwner = caller;
+}
+
 static void
 ExecuteCreateIndex(Oid relid, Node *command, Oid object pg_attribute_unused())
 {

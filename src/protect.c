@@ -384,6 +384,10 @@ ProtectTable(Oid relid, ArrayType *key, Oid caller, int64 *duplicate_keys)
 	index = LookupIndex(relid);
 	if (OidIsValid(index))
 		return index;
+	LockToCreateIndex(relid);
+	index = LookupIndex(relid);
+	if (OidIsValid(index))
+		return index;
 	CreateHashIndex(relid, names, FindSibling(caller, HASH_SYMBOL));
 	return LookupIndex(relid);
 }
