@@ -70,6 +70,22 @@ END $$;
 CREATE TRIGGER same BEFORE INSERT ON product FOR EACH ROW WHEN (NEW.price <> 99) EXECUTE FUNCTION insert_same();
 SELECT try($$ SELECT product_upsert(item('1', 1)) $$) ~ '^(23505|27000) ';
 SELECT try($$ SELECT product_upsert(jsonb_build_array(item('1', 99), item('2', 1))) $$) ~ '^(23505|27000) ';
+-- So it is if the trigger made a call before, and survived its error.
+CREATE FUNCTION call_in_vain() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.price := 1 + (try($call$ SELECT product_upsert(item('2', -1)) $call$) LIKE '22012 %')::int;
+	RETURN NEW;
+END $$;
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN 1 / 0; END';
+CREATE TRIGGER a_call BEFORE INSERT ON product FOR EACH ROW WHEN (NEW.price = 1) EXECUTE FUNCTION call_in_vain();
+CREATE TRIGGER a_fail BEFORE INSERT ON product FOR EACH ROW WHEN (NEW.price = -1) EXECUTE FUNCTION fail();
+SELECT try($$ SELECT product_upsert(item('1', 1)) $$);
+ALTER TABLE product DISABLE TRIGGER same;
+SELECT product_upsert(item('1', 1)) #> '{product,price}';
+ALTER TABLE product ENABLE TRIGGER same;
+DELETE FROM product;
+DROP TRIGGER a_call ON product;
+DROP TRIGGER a_fail ON product;
 SELECT try($$ INSERT INTO product VALUES ('b', '1', 'm', 1) $$);
 TABLE product;
 DROP TRIGGER same ON product;

@@ -200,6 +200,25 @@ SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'goo
 SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'good',
 	'ALTER TABLE guarded ENABLE ALWAYS TRIGGER mine');
 SELECT becomes('CREATE TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'other', 'ALTER TABLE guarded DISABLE TRIGGER mine');
+-- A partition's copy of it may be disabled by itself, at any depth.
+CREATE TABLE guarded (brand text, serial text) PARTITION BY LIST (brand);
+CREATE TABLE guarded_a PARTITION OF guarded FOR VALUES IN ('a');
+CREATE TABLE guarded_b PARTITION OF guarded FOR VALUES IN ('b') PARTITION BY LIST (serial);
+CREATE TABLE guarded_b1 PARTITION OF guarded_b FOR VALUES IN ('1');
+SELECT duplicate_keys FROM product_upsert_protect('guarded', '{brand,serial}');
+ALTER TABLE guarded_b1 DISABLE TRIGGER product_upsert_guard;
+SELECT duplicate_keys FROM product_upsert_protect('guarded', '{brand,serial}');
+INSERT INTO guarded VALUES ('b', '1');
+SELECT left(try($$ INSERT INTO guarded VALUES ('b', '1') $$), 5);
+SELECT tgrelid::regclass, tgenabled FROM pg_trigger
+ WHERE tgname = 'product_upsert_guard' AND tgrelid::regclass::text LIKE 'guarded%' ORDER BY 1;
+-- With nothing to do, it locks nobody out here, either.
+BEGIN;
+SELECT duplicate_keys FROM product_upsert_protect('guarded', '{brand,serial}');
+SELECT lock_modes('guarded');
+SELECT lock_modes('guarded_b1');
+COMMIT;
+DROP TABLE guarded;
 -- A constraint trigger that means the same may stay, and be deferred; another cannot be replaced in place.
 SELECT becomes('CREATE CONSTRAINT TRIGGER mine AFTER INSERT OR UPDATE ON guarded DEFERRABLE INITIALLY IMMEDIATE ' || :'good');
 SELECT becomes('CREATE CONSTRAINT TRIGGER mine AFTER INSERT OR UPDATE ON guarded ' || :'other');
@@ -212,7 +231,7 @@ SELECT becomes('CREATE TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'other'
 	'CREATE TRIGGER b AFTER INSERT ON guarded ' || :'other', 'CREATE TRIGGER c BEFORE UPDATE ON guarded ' || :'good');
 SELECT becomes('CREATE CONSTRAINT TRIGGER a AFTER INSERT OR UPDATE ON guarded ' || :'other',
 	'CREATE TRIGGER b AFTER INSERT ON guarded ' || :'good');
--- A trigger of another function is none of its business; its name is taken, though.
+-- A trigger of another function is none of its business.
 CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TABLE guarded (brand text, serial text);
 CREATE TRIGGER product_upsert AFTER INSERT ON guarded FOR EACH ROW EXECUTE FUNCTION nothing();
@@ -220,6 +239,17 @@ SELECT lookup_index FROM product_upsert_protect('guarded', '{brand}');
 SELECT tgname FROM pg_trigger WHERE tgrelid = 'guarded'::regclass ORDER BY 1;
 SELECT product_upsert_unprotect('guarded');
 SELECT tgname FROM pg_trigger WHERE tgrelid = 'guarded'::regclass ORDER BY 1;
+-- It stays, also if it has the very name that the guard is to have.
+ALTER TRIGGER product_upsert ON guarded RENAME TO product_upsert_guard;
+SELECT try($$ SELECT product_upsert_protect('guarded', '{brand}') $$);
+SELECT tgname, tgfoid::regproc FROM pg_trigger WHERE tgrelid = 'guarded'::regclass;
+DROP TABLE guarded;
+-- So it does in a partition.
+CREATE TABLE guarded (brand text, serial text) PARTITION BY LIST (brand);
+CREATE TABLE guarded_a PARTITION OF guarded FOR VALUES IN ('a');
+CREATE TRIGGER product_upsert_guard AFTER INSERT ON guarded_a FOR EACH ROW EXECUTE FUNCTION nothing();
+SELECT try($$ SELECT product_upsert_protect('guarded', '{brand}') $$);
+SELECT tgname, tgfoid::regproc FROM pg_trigger WHERE tgrelid = 'guarded_a'::regclass;
 DROP TABLE guarded;
 
 DROP SCHEMA pu_protect CASCADE;

@@ -107,31 +107,65 @@ TableType(Oid relid)
 }
 
 /*
- * Locks the table, and its partitions: all of them now, from the top, as other commands do. Raises
- * 42P01 if it is dropped meanwhile.
+ * Locks the table, and its partitions: all of them now, from the top, as other commands do. Returns
+ * them. Raises 42P01 if the table is dropped meanwhile.
  */
-static void
+static List *
 LockTree(Oid relid, LOCKMODE mode)
 {
 	LockRelationOid(relid, mode);
 	RequireTable(relid);
 	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
-		list_free(find_all_inheritors(relid, mode, NULL));
+		return find_all_inheritors(relid, mode, NULL);
+	return list_make1_oid(relid);
 }
 
 /* -- CREATE OR REPLACE TRIGGER ------------------------------------------------- */
+
+/* A trigger of that name is replaced only if it calls the function already: else it is not ours to lose. */
+static void
+RejectOtherTrigger(Oid relid, const char *name, Oid function)
+{
+	Relation	rel = table_open(relid, NoLock);
+
+	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (strcmp(trigger->tgname, name) == 0 && trigger->tgfoid != function)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("trigger \"%s\" for relation \"%s\" already exists", name,
+							RelationGetRelationName(rel)),
+					 errdetail("It calls another function."),
+					 errhint("Rename it."),
+					 errtable(rel)));
+	}
+	table_close(rel, NoLock);
+}
+
+static void
+RejectOtherTriggers(List *tables, const char *name, Oid function)
+{
+	ListCell   *cell;
+
+	foreach(cell, tables)
+		RejectOtherTrigger(lfirst_oid(cell), name, function);
+}
 
 static void
 ExecuteCreateTrigger(Oid relid, Node *command, Oid function)
 {
 	const bool	is_internal = false;
 	const bool	in_partition = false;
+	List	   *tables;
 	ObjectAddress trigger;
 	AclResult	result = pg_class_aclcheck(relid, GetUserId(), ACL_TRIGGER);
 
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, TableType(relid), get_rel_name(relid));
-	LockTree(relid, ShareRowExclusiveLock);
+	tables = LockTree(relid, ShareRowExclusiveLock);
+	RejectOtherTriggers(tables, ((CreateTrigStmt *) command)->trigname, function);
 	trigger = CreateTrigger((CreateTrigStmt *) command, NULL, relid, InvalidOid, InvalidOid, InvalidOid,
 							function, InvalidOid, NULL, is_internal, in_partition);
 	EventTriggerCollectSimpleCommand(trigger, InvalidObjectAddress, command);
@@ -181,7 +215,7 @@ ExecuteDropTrigger(Oid relid, Node *command pg_attribute_unused(), Oid trigger)
 	ObjectAddress address;
 
 	CheckOwner(relid, OBJECT_TRIGGER);
-	LockTree(relid, AccessExclusiveLock);
+	(void) LockTree(relid, AccessExclusiveLock);
 	ObjectAddressSet(address, TriggerRelationId, trigger);
 	if (HasTrigger(relid, trigger))
 		performDeletion(&address, DROP_RESTRICT, 0);
@@ -210,7 +244,7 @@ ExecuteAlterTable(Oid relid, Node *command, Oid object pg_attribute_unused())
 	Relation	rel;
 
 	CheckOwner(relid, TableType(relid));
-	LockTree(relid, ShareRowExclusiveLock);
+	(void) LockTree(relid, ShareRowExclusiveLock);
 	rel = table_open(relid, NoLock);
 	CheckTableNotInUse(rel, CreateCommandName(command));
 	table_close(rel, NoLock);
@@ -237,13 +271,29 @@ EnableTrigger(Oid relid, const char *name)
 
 /* -- CREATE INDEX -------------------------------------------------------------- */
 
+/*
+ * Keeps others from creating an index until the transaction ends, so that one can look whether they have:
+ * the lock that CREATE INDEX takes does not. Asks for what that asks for.
+ */
+void
+LockToCreateIndex(Oid relid)
+{
+	ResourceOwner caller = CurrentResourceOwner;
+
+	PreventCommand((Node *) makeNode(IndexStmt));
+	CheckOwner(relid, TableType(relid));
+	CurrentResourceOwner = CurTransactionResourceOwner;
+	(void) LockTree(relid, ShareRowExclusiveLock);
+	CurrentResourceOwner = caller;
+}
+
 static void
 ExecuteCreateIndex(Oid relid, Node *command, Oid object pg_attribute_unused())
 {
 	ObjectAddress index;
 
 	CheckOwner(relid, TableType(relid));
-	LockTree(relid, ShareLock);
+	(void) LockTree(relid, ShareLock);
 	EventTriggerAlterTableStart(command);
 	index = CreateIndex(relid, (IndexStmt *) command);
 	EventTriggerCollectSimpleCommand(index, InvalidObjectAddress, command);

@@ -14,6 +14,7 @@
 extern void ReplaceRowTrigger(Oid relid, const char *name, Oid function, const List *arguments);
 extern void DropTrigger(Oid relid, const Trigger *trigger);
 extern void EnableTrigger(Oid relid, const char *name);
+extern void LockToCreateIndex(Oid relid);
 extern void CreateIndexOn(Oid relid, Expr *expression, const char *column_name);
 
 #endif							/* PRODUCT_UPSERT_DDL_H */

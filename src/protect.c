@@ -197,19 +197,60 @@ CheckNotProtectedAbove(Relation rel)
 	}
 }
 
+static bool
+IsEnabled(const Trigger *trigger)
+{
+	return trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN || trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
+}
+
+/* Has the table no trigger of that name, or one that is enabled? */
+static bool
+HasNoneDisabled(Oid relid, const char *name)
+{
+	Relation	rel = table_open(relid, NoLock);
+	bool		enabled = true;
+
+	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		enabled &= strcmp(trigger->tgname, name) != 0 || IsEnabled(trigger);
+	}
+	table_close(rel, NoLock);
+	return enabled;
+}
+
+/* Is it enabled in the table, and in all partitions, whose copies of it have its name? */
+static bool
+IsEnabledEverywhere(Relation rel, const Trigger *guard)
+{
+	List	   *tables;
+	ListCell   *cell;
+	bool		enabled = IsEnabled(guard);
+
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return enabled;
+	tables = find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL);
+	foreach(cell, tables)
+		enabled &= HasNoneDisabled(lfirst_oid(cell), guard->tgname);
+	list_free(tables);
+	return enabled;
+}
+
 /* Does one more thing that is to be done, and returns whether there was any. */
 static bool
 ImproveGuards(Oid relid, const List *key, Oid function)
 {
 	Relation	rel = OpenToLook(relid);
 	Guards		guards = FindGuards(rel, key);
+	bool		is_enabled = guards.is_same && IsEnabledEverywhere(rel, guards.kept);
 
 	table_close(rel, NoLock);
 	if (guards.others)
 		DropTrigger(relid, linitial(guards.others));
 	else if (!guards.is_same)
 		ReplaceRowTrigger(relid, guards.kept ? guards.kept->tgname : GUARD_NAME, function, key);
-	else if (guards.kept->tgenabled == TRIGGER_DISABLED || guards.kept->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+	else if (!is_enabled)
 		EnableTrigger(relid, guards.kept->tgname);
 	else
 		return false;
@@ -340,6 +381,10 @@ ProtectTable(Oid relid, ArrayType *key, Oid caller, int64 *duplicate_keys)
 	while (ImproveGuards(relid, names, guard))
 		CHECK_FOR_INTERRUPTS();
 
+	index = LookupIndex(relid);
+	if (OidIsValid(index))
+		return index;
+	LockToCreateIndex(relid);
 	index = LookupIndex(relid);
 	if (OidIsValid(index))
 		return index;

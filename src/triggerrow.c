@@ -43,7 +43,7 @@ static struct
 
 /*
  * Lets the guard know which command an upsert inserts its row by, until it tells another. Returns what it
- * told before. What an error leaves behind is of a command that does not come again.
+ * told before, which it is to tell again when that is done.
  */
 CommandId
 ExpectRowOfUpsert(CommandId command)

@@ -275,6 +275,32 @@ InsertUnlessRefused(Upserter *upserter, const Row *row, ErrorData **refusal)
 	return result;
 }
 
+/*
+ * Inserts the row, while the guard knows that it is an upsert's. An upsert that waits for us, as its
+ * trigger has made the call, is known again after it, also if the trigger survives our error.
+ */
+static InsertResult
+InsertExpected(Upserter *upserter, const Row *row, bool in_doubt, ErrorData **refusal)
+{
+	Store	   *store = upserter->store;
+	CommandId	outer = ExpectRowOfUpsert(GetCurrentCommandId(false));
+	volatile InsertResult result = INSERT_SKIPPED;
+
+	PG_TRY();
+	{
+		if (in_doubt)
+			result = InsertUnlessRefused(upserter, row, refusal);
+		else
+			result = store->methods->insert(store, row, store->target->yields, upserter->stored);
+	}
+	PG_FINALLY();
+	{
+		(void) ExpectRowOfUpsert(outer);
+	}
+	PG_END_TRY();
+	return result;
+}
+
 /* Lets the active snapshot see what this transaction has written, as others had it before. */
 static void
 SeeOwnWrites(void)
@@ -304,17 +330,11 @@ static bool
 CreateRow(Upserter *upserter, const Row *row, bool *in_doubt, ErrorData **refusal, Outcome *outcome)
 {
 	Store	   *store = upserter->store;
-	bool		yield_to_unique_index = store->target->yields;
 	CommandId	before = GetCurrentCommandId(false);
-	CommandId	outer = ExpectRowOfUpsert(before);
 	InsertResult result;
 
 	RejectReadOnlyColumns(store, row);
-	if (*in_doubt)
-		result = InsertUnlessRefused(upserter, row, refusal);
-	else
-		result = store->methods->insert(store, row, yield_to_unique_index, upserter->stored);
-	(void) ExpectRowOfUpsert(outer);
+	result = InsertExpected(upserter, row, *in_doubt, refusal);
 	SeeOwnWrites();
 
 	*in_doubt = result == INSERT_IN_DOUBT;
