@@ -9,8 +9,6 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "miscadmin.h"
-#include "storage/sinval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 

@@ -152,24 +152,3 @@ ExecuteCheckedInto(const CheckedSql *sql, SPIPlanPtr plan, DestReceiver *receive
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan_extended returned %s", SPI_result_code_string(result));
 }
-
-/* Opens a cursor for it; once open, it is not parsed again. */
-Portal
-OpenCheckedCursor(const CheckedSql *sql, SPIPlanPtr plan, Datum *values, const char *nulls,
-				  bool read_only)
-{
-	const CheckedSql *outer = current;
-	Portal		portal;
-
-	PG_TRY();
-	{
-		current = sql;
-		portal = SPI_cursor_open(NULL, plan, values, nulls, read_only);
-	}
-	PG_FINALLY();
-	{
-		current = outer;
-	}
-	PG_END_TRY();
-	return portal;
-}

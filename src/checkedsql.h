@@ -28,7 +28,5 @@ extern SPIPlanPtr PrepareChecked(const CheckedSql *sql, int nparameters, Oid *pa
 extern void ExecuteChecked(const CheckedSql *sql, SPIPlanPtr plan, Datum *values, const char *nulls,
 						   Snapshot snapshot, uint64 max_rows);
 extern void ExecuteCheckedInto(const CheckedSql *sql, SPIPlanPtr plan, DestReceiver *receiver);
-extern Portal OpenCheckedCursor(const CheckedSql *sql, SPIPlanPtr plan, Datum *values,
-								const char *nulls, bool read_only);
 
 #endif							/* PRODUCT_UPSERT_CHECKEDSQL_H */

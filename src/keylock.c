@@ -26,13 +26,6 @@
 #include "keylock.h"
 #include "table.h"
 
-/*
- * Conflicts with every writer and with no reader. Every upsert holds
- * RowExclusiveLock on the table anyway, which conflicts with this, so single
- * calls need nothing more to respect it.
- */
-#define WHOLE_TABLE_LOCK	ShareRowExclusiveLock
-
 /* How often to look for a lock to become free before waiting for it, and how long in between, in µs. */
 #define MAX_LOOKS		30
 #define LOOK_INTERVAL	20L
