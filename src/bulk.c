@@ -397,6 +397,45 @@ RequireWholeTable(Oid root)
 			 errhint("Grant UPDATE on the table as a whole.")));
 }
 
+/* Locks source and table, and decides what becomes of the source's columns. */
+static void
+OpenBoth(BulkLoad *load, Oid source, Oid target)
+{
+	const bool	whole_table = true;
+	Oid			root;
+
+	/* The source first: while we wait for it, nobody need wait for us. */
+	load->source = OpenSource(source);
+	load->rel = OpenTable(target, whole_table, "product_upsert_from()", &root);
+	RequireWholeTable(root);
+	load->target = AcquireTarget(load->rel);
+	WarnOfMissingIndex(load->target);
+	ChooseColumns(load);
+	CheckMayUpsert(load->target, load->given);
+}
+
+/* Reads and upserts all rows; errors tell which row they are about, and what in it. */
+static void
+LoadRows(BulkLoad *load)
+{
+	ErrorContextCallback describe_row = {
+		.callback = DescribeRow,
+		.arg = load,
+		.previous = error_context_stack,
+	};
+	ErrorContextCallback describe_position = {
+		.callback = DescribePosition,
+		.arg = &load->position,
+		.previous = &describe_row,
+	};
+
+	error_context_stack = load->reads_payloads ? &describe_position : &describe_row;
+	BeginProgress(RelationGetRelid(load->rel));
+	RunQuery(load);
+	pgstat_progress_end_command();
+	error_context_stack = describe_row.previous;
+}
+
 /*
  * Upserts all rows of source, a table or view, into target (or DEFAULT_TABLE), and
  * counts what became of them. All or nothing: an error leaves no row behind.
@@ -404,10 +443,7 @@ RequireWholeTable(Oid root)
 void
 UpsertFrom(Oid source, Oid target, ActionCounts counts)
 {
-	const bool	whole_table = true;
 	MemoryContext caller = CurrentMemoryContext;
-	ErrorContextCallback describe_position;
-	ErrorContextCallback describe_row;
 	BulkLoad	load = {
 		.receiver = {
 			.rStartup = StartLoad,
@@ -419,7 +455,6 @@ UpsertFrom(Oid source, Oid target, ActionCounts counts)
 		.position = {.element = -1},
 		.counts = counts,
 	};
-	Oid			root;
 
 	load.context = AllocSetContextCreate(CurrentMemoryContext, "product_upsert bulk load",
 										 ALLOCSET_DEFAULT_SIZES);
@@ -427,33 +462,8 @@ UpsertFrom(Oid source, Oid target, ActionCounts counts)
 											 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(load.context);
 	memset(counts, 0, sizeof(ActionCounts));
-
-	/* The source first: while we wait for it, nobody need wait for us. */
-	load.source = OpenSource(source);
-	load.rel = OpenTable(target, whole_table, "product_upsert_from()", &root);
-	RequireWholeTable(root);
-	load.target = AcquireTarget(load.rel);
-	WarnOfMissingIndex(load.target);
-	ChooseColumns(&load);
-	CheckMayUpsert(load.target, load.given);
-
-	describe_row = (ErrorContextCallback)
-	{
-		.callback = DescribeRow,
-		.arg = &load,
-		.previous = error_context_stack,
-	};
-	describe_position = (ErrorContextCallback)
-	{
-		.callback = DescribePosition,
-		.arg = &load.position,
-		.previous = &describe_row,
-	};
-	error_context_stack = load.reads_payloads ? &describe_position : &describe_row;
-	BeginProgress(RelationGetRelid(load.rel));
-	RunQuery(&load);
-	pgstat_progress_end_command();
-	error_context_stack = describe_row.previous;
+	OpenBoth(&load, source, target);
+	LoadRows(&load);
 
 	relation_close(load.source, NoLock);
 	table_close(load.rel, NoLock);

@@ -16,14 +16,20 @@
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
 #include "utils/lsyscache.h"
+#include "utils/plancache.h"
 
 #include "checkedsql.h"
 
-/* The statement that is being prepared or executed, the innermost if there are several, or NULL. */
-static const CheckedSql *current = NULL;
+/* A statement that is being prepared or executed. */
+typedef struct CurrentSql
+{
+	const CheckedSql *sql;		/* NULL if there is none */
+	const char *source;			/* its text, where the parser gets it from */
+	bool		checked;
+} CurrentSql;
 
-/* Was it checked? */
-static bool checked;
+/* The innermost, if there are several. */
+static CurrentSql current;
 
 static post_parse_analyze_hook_type next_post_parse_analyze = NULL;
 
@@ -51,19 +57,19 @@ CheckStatement(ParseState *pstate, Query *query, JumbleState *jumble)
 {
 	if (next_post_parse_analyze)
 		next_post_parse_analyze(pstate, query, jumble);
-	/* What a trigger runs meanwhile is not ours. */
-	if (current == NULL || strcmp(pstate->p_sourcetext, current->text) != 0)
+	/* What a trigger runs meanwhile is not ours, even if it reads the same. */
+	if (current.sql == NULL || pstate->p_sourcetext != current.source)
 		return;
 
-	if (NamesAnotherRelation((Node *) query, current->relations))
+	if (NamesAnotherRelation((Node *) query, current.sql->relations))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("another relation has taken the name of table \"%s\" during the call",
-						get_rel_name(linitial_oid(current->relations)))));
-	if (current->condition)
+						get_rel_name(linitial_oid(current.sql->relations)))));
+	if (current.sql->condition)
 		query->jointree->quals = make_and_qual(query->jointree->quals,
-											   copyObject((Node *) current->condition));
-	checked = true;
+											   copyObject((Node *) current.sql->condition));
+	current.checked = true;
 }
 
 /* Called once, when the library is loaded. */
@@ -82,14 +88,15 @@ InitCheckedSql(void)
 SPIPlanPtr
 PrepareChecked(const CheckedSql *sql, int nparameters, Oid *parameter_types, int cursor_options)
 {
-	const CheckedSql *outer = current;
+	const CurrentSql outer = current;
 	SPIPlanPtr	plan;
+	bool		checked;
 
 	PG_TRY();
 	{
-		current = sql;
-		checked = false;
+		current = (CurrentSql) {.sql = sql, .source = sql->text};
 		plan = SPI_prepare_cursor(sql->text, nparameters, parameter_types, cursor_options);
+		checked = current.checked;
 	}
 	PG_FINALLY();
 	{
@@ -103,6 +110,15 @@ PrepareChecked(const CheckedSql *sql, int nparameters, Oid *parameter_types, int
 	return plan;
 }
 
+/* Where its text is parsed anew from, if need be: a copy in the plan. */
+static CurrentSql
+PreparedText(const CheckedSql *sql, SPIPlanPtr plan)
+{
+	const CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+
+	return (CurrentSql) {.sql = sql, .source = source->query_string};
+}
+
 /*
  * Executes it, with triggers, as a command that sees what this transaction has written; without
  * a snapshot, with a new one. Leaves its rows in SPI_tuptable, at most max_rows of them (0: all).
@@ -113,12 +129,12 @@ ExecuteChecked(const CheckedSql *sql, SPIPlanPtr plan, Datum *values, const char
 {
 	const bool	read_only = false;
 	const bool	fire_triggers = true;
-	const CheckedSql *outer = current;
+	const CurrentSql outer = current;
 	int			result;
 
 	PG_TRY();
 	{
-		current = sql;
+		current = PreparedText(sql, plan);
 		result = SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot,
 									  read_only, fire_triggers, max_rows);
 	}
@@ -136,12 +152,12 @@ void
 ExecuteCheckedInto(const CheckedSql *sql, SPIPlanPtr plan, DestReceiver *receiver)
 {
 	SPIExecuteOptions options = {.dest = receiver};
-	const CheckedSql *outer = current;
+	const CurrentSql outer = current;
 	int			result;
 
 	PG_TRY();
 	{
-		current = sql;
+		current = PreparedText(sql, plan);
 		result = SPI_execute_plan_extended(plan, &options);
 	}
 	PG_FINALLY();

@@ -106,7 +106,7 @@ OwnTable(Relation rel, Target *target, TupleTableSlot *slot)
 static GuardedTable
 PartitionedTable(Relation rel, Target *target, TupleTableSlot *slot)
 {
-	GuardedTable		guarded;
+	GuardedTable guarded;
 
 	guarded.root = LockTargetTable(RelationGetRelid(rel), false);
 	guarded.rel = table_open(target->guarded, NoLock);
@@ -237,7 +237,7 @@ FindOther(const GuardedTable *guarded, Store *store, const TriggerData *event, c
  */
 static void
 RequireFreeKey(const GuardedTable *guarded, Store *store, const TriggerData *event, const Target *target,
-	  TupleTableSlot *written)
+			   TupleTableSlot *written)
 {
 	uint32		hash = HashKeyForLock(guarded->target, &guarded->row);
 	TupleTableSlot *other = table_slot_create(guarded->rel, NULL);
@@ -303,7 +303,7 @@ Guard(const TriggerData *event)
 	Relation	rel = event->tg_relation;
 	bool		is_partition = rel->rd_rel->relispartition;
 	Target	   *target = AcquireTarget(rel);
-	GuardedTable		guarded;
+	GuardedTable guarded;
 	Store	   *store;
 
 	slot_getallattrs(written);

@@ -70,7 +70,7 @@ ExecuteByIndex(const BoundStatement *bound, Snapshot snapshot, int max_rows)
 	/* Where a sequential scan is the only way all the same, its cost now seems to be worth that. */
 	SetOff("jit");
 	Execute(bound, snapshot, max_rows);
-	AtEOXact_GUC(false, level);
+	AtEOXact_GUC(true, level);
 }
 
 /*

@@ -350,7 +350,7 @@ OpenTable(Oid relid, bool whole_table, const char *function, Oid *root)
 
 /*
  * Opens a table to look at it, or raises what RequireTable() does; it stays locked against
- * changes until the transaction ends.
+ * changes until the query that asks is done, at least.
  */
 Relation
 OpenToLook(Oid relid)
