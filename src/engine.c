@@ -80,7 +80,7 @@ RejectDistributed(Relation rel)
 	if (IsDistributed(RelationGetRelid(rel)))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot upsert into table \"%s\"", RelationGetRelationName(rel)),
+				 errmsg("cannot find the rows of table \"%s\"", RelationGetRelationName(rel)),
 				 errdetail("Citus distributes, replicates or manages it, and keeps its rows in other tables."),
 				 errhint("Upsert into the shard that is to have the row, on the node that holds it."),
 				 errtable(rel)));
