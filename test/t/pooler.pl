@@ -14,6 +14,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use ProductUpsertTest;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $node = start_node('pooler');
 
@@ -53,6 +54,13 @@ END
 	$pgbouncer->kill_kill if $pgbouncer;
 }
 
+# psql, which gets its statement from a pipe, would break that if there were nobody to connect to yet.
+my $socket = $pooled->host . '/.s.PGSQL.' . $pooled->port;
+for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+{
+	last if -S $socket;
+	usleep(100_000);
+}
 $pooled->poll_query_until('postgres', 'SELECT true') or die 'PgBouncer does not answer';
 
 # The number of connections that PgBouncer has to the server.
