@@ -80,6 +80,16 @@ InitCheckedSql(void)
 	post_parse_analyze_hook = CheckStatement;
 }
 
+static void
+RejectUnchecked(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("statements of product_upsert cannot be checked"),
+			 errdetail("A library has taken post_parse_analyze_hook, and does not call who had it before."),
+			 errhint("Load product_upsert after that library, or do without it.")));
+}
+
 /*
  * Prepares a statement. Raises 55000 if it names other relations than it should, also if
  * that comes out only when it is executed. The caller is connected to SPI, and keeps the
@@ -106,7 +116,7 @@ PrepareChecked(const CheckedSql *sql, int nparameters, Oid *parameter_types, int
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare_cursor returned %s for %s", SPI_result_code_string(SPI_result), sql->text);
 	if (!checked)
-		elog(ERROR, "a library has taken post_parse_analyze_hook without calling the one before it");
+		RejectUnchecked();
 	return plan;
 }
 

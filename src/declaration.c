@@ -71,7 +71,10 @@ FindSibling(Oid function, const char *symbol)
 	systable_endscan(scan);
 	table_close(depend, AccessShareLock);
 	if (!OidIsValid(sibling))
-		elog(ERROR, "the extension of function %u has no function %s", function, symbol);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("the extension has no function %s()", symbol),
+				 errhint("Drop the extension and create it anew.")));
 	return sibling;
 }
 

@@ -118,4 +118,40 @@ is(value($one, 'SHOW product_upsert.max_waiters'), '0', 'the settings are ours')
 $node->safe_psql('postgres', 'CREATE ROLE reader LOGIN; GRANT SELECT, INSERT ON product TO reader');
 fails(session($node, role => 'reader'), sprintf($call, 3), '42501', 'privileges are checked');
 
+# -- a hook that is taken away ------------------------------------------------------------------------
+
+# A library that does not call who had the hook before: what statements name would not be checked, and the key's condition
+# not be in them. No row of another key may be taken for the one that was meant.
+my $thief = build_library(
+	'thief',
+	join "\n",
+	'#include "postgres.h"',
+	'#include "fmgr.h"',
+	'#include "parser/analyze.h"',
+	'PG_MODULE_MAGIC;',
+	'static void take(ParseState *p, Query *q, JumbleState *j) { (void) p; (void) q; (void) j; }',
+	'void _PG_init(void);',
+	'void _PG_init(void) { post_parse_analyze_hook = take; }'
+);
+$node->safe_psql(
+	'postgres', q{
+	CREATE TABLE parted (brand text, serial text, manufacturer text, price int) PARTITION BY LIST (brand);
+	CREATE TABLE parted_b PARTITION OF parted FOR VALUES IN ('b');
+	CREATE INDEX ON parted (brand, serial, manufacturer);
+	INSERT INTO parted VALUES ('b', '1', 'm', 1)}
+);
+my $parted =
+  q{SELECT product_upsert('parted', '{"brand": "b", "serial": "%s", "manufacturer": "m", "price": %s}') ->> 'action'};
+my $robbed = session($node);
+value($robbed, sprintf $parted, 1, 1);
+value($robbed, sprintf $parted, 1, 2);
+value($robbed, "LOAD '$thief'");
+is(value($robbed, sprintf $parted, 1, 2), 'unchanged', 'what was prepared before is as good as it was');
+
+# Whatever schema changes, all statements are prepared anew.
+$node->safe_psql('postgres', 'CREATE SCHEMA a_schema; ALTER SCHEMA a_schema RENAME TO another');
+fails($robbed, (sprintf $parted, 1, 2), '55000', 'nothing is prepared that cannot be checked');
+fails($robbed, (sprintf $parted, 4, 1), '55000', 'whichever key it is about');
+is($node->safe_psql('postgres', 'SELECT * FROM parted'), 'b|1|m|2', 'the row is as it was');
+
 done_testing();
