@@ -15,6 +15,7 @@ DROP SCHEMA pu_prepared CASCADE;
 
 CREATE TABLE product (brand text, serial text, manufacturer text, stock int);
 CREATE INDEX ON product (brand, serial, manufacturer);
+CREATE TRIGGER guard AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION product_upsert_guard();
 \set payload '{"brand": "a", "serial": "1", "manufacturer": "m", "stock": 1}'
 
 BEGIN;
@@ -32,6 +33,21 @@ SET lock_timeout = '10ms';
 SELECT product_upsert(:'payload');
 \echo :SQLSTATE
 SELECT product_upsert('{"brand": "a", "serial": "4", "manufacturer": "m"}') ->> 'action';
+-- Who waits in vain is told for which key, if he may read it: one of several, the guard's, one to be merged.
+SELECT product_upsert('product', '[{"brand": "a", "serial": "4", "manufacturer": "m"},
+	{"brand": "a", "serial": "3", "manufacturer": "m"}]');
+SET session_replication_role = replica;
+INSERT INTO product VALUES ('a', '3', 'm'), ('a', '3', 'm');
+RESET session_replication_role;
+SELECT * FROM product_upsert_merge_duplicates('product');
+DELETE FROM product WHERE serial = '3';
+CREATE ROLE pu_prepared_writer;
+GRANT USAGE ON SCHEMA pu_prepared TO pu_prepared_writer;
+GRANT INSERT ON product TO pu_prepared_writer;
+INSERT INTO product VALUES ('a', '1', 'm');
+SET ROLE pu_prepared_writer;
+INSERT INTO product VALUES ('a', '1', 'm');
+RESET ROLE;
 COMMIT PREPARED 'regress pu 1';
 SELECT product_upsert(:'payload') ->> 'action';
 ROLLBACK PREPARED 'regress pu 2';
@@ -39,3 +55,4 @@ SELECT count(*) FROM product_upsert_locks;
 SELECT * FROM product ORDER BY serial;
 
 DROP SCHEMA pu_prepared CASCADE;
+DROP ROLE pu_prepared_writer;

@@ -9,8 +9,11 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
 
 #include "access.h"
 #include "compat.h"
@@ -18,7 +21,7 @@
 
 /* The table's privilege is enough; else each column's own is needed. */
 static void
-CheckColumns(Oid relid, const Bitmapset *columns, AclMode mode)
+CheckColumns(Oid relid, const Bitmapset *columns, AclMode mode, const char *privilege)
 {
 	int			attnum = -1;
 
@@ -27,7 +30,8 @@ CheckColumns(Oid relid, const Bitmapset *columns, AclMode mode)
 	while ((attnum = bms_next_member(columns, attnum)) >= 0)
 	{
 		if (pg_attribute_aclcheck(relid, attnum, GetUserId(), mode) != ACLCHECK_OK)
-			DenyTable(relid);
+			DenyTable(relid, psprintf("%s on column \"%s\"", privilege,
+									  get_attname(relid, attnum, false)));
 	}
 }
 
@@ -41,7 +45,33 @@ CheckMayUpsert(const Target *target, const Bitmapset *given)
 	Bitmapset  *updated = bms_difference(given, target->key_columns);
 
 	if (pg_class_aclcheck(target->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		DenyTable(target->relid);
-	CheckColumns(target->relid, given, ACL_INSERT);
-	CheckColumns(target->relid, bms_del_members(updated, target->read_only_columns), ACL_UPDATE);
+		DenyTable(target->relid, "SELECT on the table as a whole");
+	CheckColumns(target->relid, given, ACL_INSERT, "INSERT");
+	CheckColumns(target->relid, bms_del_members(updated, target->read_only_columns), ACL_UPDATE, "UPDATE");
+}
+
+/* "(brand, serial)=(Acme, 1)", or NULL if the caller may not read that. */
+char *
+DescribeKey(const Target *target, const Row *row)
+{
+	StringInfoData values;
+
+	if (check_enable_rls(target->relid, InvalidOid, true) == RLS_ENABLED)
+		return NULL;
+	initStringInfo(&values);
+	for (int i = 0; i < target->nkey_columns; i++)
+	{
+		AttrNumber	attnum = target->keys[i].column->attnum;
+		Oid			output;
+		bool		is_varlena;
+
+		if (pg_class_aclcheck(target->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+			pg_attribute_aclcheck(target->relid, attnum, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			return NULL;
+		getTypeOutputInfo(target->keys[i].column->type, &output, &is_varlena);
+		appendStringInfo(&values, "%s%s", i > 0 ? ", " : "",
+						 row->isnull[attnum - 1] ? "null"
+						 : OidOutputFunctionCall(output, row->values[attnum - 1]));
+	}
+	return psprintf("(%s)=(%s)", KeyColumnList(target), values.data);
 }

@@ -5,8 +5,9 @@
 #ifndef PRODUCT_UPSERT_ACCESS_H
 #define PRODUCT_UPSERT_ACCESS_H
 
-#include "target.h"
+#include "row.h"
 
 extern void CheckMayUpsert(const Target *target, const Bitmapset *given);
+extern char *DescribeKey(const Target *target, const Row *row);
 
 #endif							/* PRODUCT_UPSERT_ACCESS_H */

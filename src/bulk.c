@@ -131,6 +131,7 @@ static void
 MatchColumns(BulkLoad *load)
 {
 	TupleDesc	desc = RelationGetDescr(load->source);
+	List	   *unknown = NIL;
 
 	load->columns = palloc0(desc->natts * sizeof(SourceColumn));
 	for (int i = 0; i < desc->natts; i++)
@@ -152,8 +153,10 @@ MatchColumns(BulkLoad *load)
 			load->given = bms_add_member(load->given, column->attnum);
 		}
 		else if (unknown_fields == UNKNOWN_FIELDS_ERROR)
-			ReportUnknownField(load->target, name, strlen(name));
+			unknown = lappend(unknown, unconstify(char *, name));
 	}
+	if (unknown)
+		ReportUnknownFields(load->target, unknown);
 	RequireKeyFields(load->target, load->given);
 }
 

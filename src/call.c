@@ -79,6 +79,27 @@ UpsertRows(Call *call, const Row *if_match)
 	return EndJsonb(&writer);
 }
 
+/* For keylock.c: the first of the payload's keys that has the hash. */
+static char *
+DescribeHashedKey(void *arg, uint32 hash)
+{
+	const Call *call = arg;
+	int			i = 0;
+
+	while (call->payload.hashes[i] != hash)
+		i++;
+	return DescribeKey(call->target, TakeRow(&call->payload, call->target, i));
+}
+
+/* Locks the payload's keys, each once. */
+static void
+LockPayloadsKeys(Call *call)
+{
+	const KeyTeller teller = {.describe = DescribeHashedKey, .arg = call};
+
+	LockKeys(call->root, call->payload.hashes, call->payload.nrows, &teller);
+}
+
 /* Locks the table and makes rows of the payload; the caller goes on in call->context. */
 static void
 BeginCall(Call *call, Oid relid, Jsonb *payload, const char *function)
@@ -129,7 +150,7 @@ UpsertPayload(Oid relid, Jsonb *payload, Jsonb *if_match)
 	BeginCall(&call, relid, payload, "product_upsert()");
 	condition = ReadIfMatch(&call.payload, if_match, call.target, &call.position);
 	CheckMayUpsert(call.target, GivenColumns(&call.payload));
-	LockKeys(call.root, call.payload.hashes, call.payload.nrows);
+	LockPayloadsKeys(&call);
 	result = UpsertRows(&call, condition);
 	EndCall(&call);
 	if (http_status)
@@ -144,6 +165,6 @@ LockPayload(Oid relid, Jsonb *payload)
 	Call		call = {0};
 
 	BeginCall(&call, relid, payload, "product_upsert_lock()");
-	LockKeys(call.root, call.payload.hashes, call.payload.nrows);
+	LockPayloadsKeys(&call);
 	EndCall(&call);
 }

@@ -23,11 +23,9 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/acl.h"
-#include "utils/lsyscache.h"
-#include "utils/rls.h"
 #include "utils/snapmgr.h"
 
+#include "access.h"
 #include "compat.h"
 #include "guard.h"
 #include "guard_store.h"
@@ -163,32 +161,6 @@ FindWriter(const TupleTableSlot *found, bool *gone)
 	return writer;
 }
 
-/* "(brand, serial)=(Acme, 1)", or NULL if the caller may not read that. */
-static char *
-DescribeKey(const Target *target, const Row *row)
-{
-	StringInfoData values;
-
-	if (check_enable_rls(target->relid, InvalidOid, true) == RLS_ENABLED)
-		return NULL;
-	initStringInfo(&values);
-	for (int i = 0; i < target->nkey_columns; i++)
-	{
-		AttrNumber	attnum = target->keys[i].column->attnum;
-		Oid			output;
-		bool		is_varlena;
-
-		if (pg_class_aclcheck(target->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
-			pg_attribute_aclcheck(target->relid, attnum, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-			return NULL;
-		getTypeOutputInfo(target->keys[i].column->type, &output, &is_varlena);
-		appendStringInfo(&values, "%s%s", i > 0 ? ", " : "",
-						 row->isnull[attnum - 1] ? "null"
-						 : OidOutputFunctionCall(output, row->values[attnum - 1]));
-	}
-	return psprintf("(%s)=(%s)", KeyColumnList(target), values.data);
-}
-
 static void
 ReportTakenKey(const GuardedTable *guarded, Relation rel, const Trigger *trigger)
 {
@@ -198,6 +170,8 @@ ReportTakenKey(const GuardedTable *guarded, Relation rel, const Trigger *trigger
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("duplicate key value violates unique constraint \"%s\"", trigger->tgname),
 			 key ? errdetail("Key %s already exists.", key) : 0,
+			 errhint("\"%s\" is a trigger of product_upsert on table \"%s\", not an index.",
+					 trigger->tgname, RelationGetRelationName(rel)),
 			 errtableconstraint(rel, trigger->tgname)));
 }
 
@@ -229,6 +203,15 @@ FindOther(const GuardedTable *guarded, Store *store, const TriggerData *event, c
 	return found;
 }
 
+/* For keylock.c: the one key that is locked at a time. */
+static char *
+DescribeGuardedKey(void *arg, uint32 hash pg_attribute_unused())
+{
+	const GuardedTable *guarded = arg;
+
+	return DescribeKey(guarded->target, &guarded->row);
+}
+
 /*
  * Raises 23505 if another row has the key. If a transaction that is still running is about to
  * delete that row, or to change its key, waits for its end, as a unique index does, and looks
@@ -236,12 +219,13 @@ FindOther(const GuardedTable *guarded, Store *store, const TriggerData *event, c
  * transaction may be going to insert the row anew, and will need the lock for that.
  */
 static void
-RequireFreeKey(const GuardedTable *guarded, Store *store, const TriggerData *event, const Target *target,
+RequireFreeKey(GuardedTable *guarded, Store *store, const TriggerData *event, const Target *target,
 			   TupleTableSlot *written)
 {
 	uint32		hash = HashKeyForLock(guarded->target, &guarded->row);
 	TupleTableSlot *other = table_slot_create(guarded->rel, NULL);
-	bool		locked = LockGuardedKey(guarded->root, hash);
+	const KeyTeller teller = {.describe = DescribeGuardedKey, .arg = guarded};
+	bool		locked = LockGuardedKey(guarded->root, hash, &teller);
 
 	while (FindOther(guarded, store, event, target, written, other))
 	{
@@ -258,7 +242,7 @@ RequireFreeKey(const GuardedTable *guarded, Store *store, const TriggerData *eve
 		if (locked)
 			UnlockGuardedKey(guarded->root, hash);
 		XactLockTableWait(writer, guarded->rel, &other->tts_tid, XLTW_RecheckExclusionConstr);
-		locked = LockGuardedKey(guarded->root, hash);
+		locked = LockGuardedKey(guarded->root, hash, &teller);
 	}
 	ExecDropSingleTupleTableSlot(other);
 }

@@ -146,26 +146,76 @@ IsBeyondBudget(int nkeys)
 	return nkeys > CallBudget();
 }
 
+/* A key to be locked, and what can tell its values. */
+typedef struct WantedKey
+{
+	LOCKTAG		tag;
+	Oid			root;
+	uint32		hash;
+	const KeyTeller *teller;
+} WantedKey;
+
+/* "key (brand, serial)=(Acme, 1) of table "product"", without the values if the caller may not read them. */
+static char *
+DescribeWanted(const WantedKey *wanted)
+{
+	const KeyTeller *teller = wanted->teller;
+	const char *values = teller->describe(teller->arg, wanted->hash);
+
+	return values
+		? psprintf("key %s of table \"%s\"", values, get_rel_name(wanted->root))
+		: psprintf("a key of table \"%s\"", get_rel_name(wanted->root));
+}
+
+/* Error context callback. While the lock is waited for, nothing may be looked up, so the text is there already. */
 static void
-RejectWaiter(Oid root, int waiting)
+DescribeWait(void *description)
+{
+	errcontext("while waiting for the lock on %s", (const char *) description);
+}
+
+static void
+RejectWaiter(const WantedKey *wanted, int waiting)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 errmsg("too many callers wait for the same key of table \"%s\"", get_rel_name(root)),
-			 errdetail("%d are waiting; product_upsert.max_waiters is %d.", waiting, max_waiters)));
+			 errmsg("too many callers wait for the same key of table \"%s\"", get_rel_name(wanted->root)),
+			 errdetail("%d are waiting; product_upsert.max_waiters is %d.", waiting, max_waiters),
+			 errcontext("while waiting for the lock on %s", DescribeWanted(wanted))));
 }
 
 /* With a bounded queue, there must be room in it. LockWaiterCount() counts the one holder too. */
 static void
-RequireRoomToWait(const LOCKTAG *tag, Oid root)
+RequireRoomToWait(const WantedKey *wanted)
 {
 	int			waiting;
 
 	if (max_waiters == NO_WAITER_LIMIT)
 		return;
-	waiting = LockWaiterCount(tag) - 1;
+	waiting = LockWaiterCount(&wanted->tag) - 1;
 	if (waiting >= max_waiters)
-		RejectWaiter(root, waiting);
+		RejectWaiter(wanted, waiting);
+}
+
+/* Joins the queue. An error meanwhile, such as 55P03 or 40P01, tells which key it was. */
+static LockAcquireResult
+WaitForKey(const WantedKey *wanted)
+{
+	const bool	sessionLock = false;
+	const bool	dont_wait = false;
+	char	   *description = DescribeWanted(wanted);
+	ErrorContextCallback context = {
+		.previous = error_context_stack,
+		.callback = DescribeWait,
+		.arg = description,
+	};
+	LockAcquireResult result;
+
+	error_context_stack = &context;
+	result = LockAcquire(&wanted->tag, ExclusiveLock, sessionLock, dont_wait);
+	error_context_stack = context.previous;
+	pfree(description);
+	return result;
 }
 
 /*
@@ -180,33 +230,33 @@ RequireRoomToWait(const LOCKTAG *tag, Oid root)
  * place free.
  */
 static LockAcquireResult
-AcquireWithinQueue(const LOCKTAG *tag, Oid root)
+AcquireWithinQueue(const WantedKey *wanted)
 {
 	const bool	sessionLock = false;
 	const bool	dont_wait = true;
 
 	for (int i = 0; i < MAX_LOOKS; i++)
 	{
-		LockAcquireResult result = LockAcquire(tag, ExclusiveLock, sessionLock, dont_wait);
+		LockAcquireResult result = LockAcquire(&wanted->tag, ExclusiveLock, sessionLock, dont_wait);
 
 		if (result != LOCKACQUIRE_NOT_AVAIL)
 			return result;
-		RequireRoomToWait(tag, root);
+		RequireRoomToWait(wanted);
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(LOOK_INTERVAL);
 	}
-	RequireRoomToWait(tag, root);
-	return LockAcquire(tag, ExclusiveLock, sessionLock, !dont_wait);
+	RequireRoomToWait(wanted);
+	return WaitForKey(wanted);
 }
 
 static void
-LockKey(Oid root, uint32 hash)
+LockKey(Oid root, uint32 hash, const KeyTeller *teller)
 {
 	ResourceOwner caller = BecomeTransaction();
-	LOCKTAG		tag;
+	WantedKey	wanted = {.root = root, .hash = hash, .teller = teller};
 
-	SetLockTagKey(&tag, root, hash);
-	if (AcquireWithinQueue(&tag, root) != LOCKACQUIRE_ALREADY_HELD)
+	SetLockTagKey(&wanted.tag, root, hash);
+	if (AcquireWithinQueue(&wanted) != LOCKACQUIRE_ALREADY_HELD)
 		CountKeyLock();
 	CurrentResourceOwner = caller;
 }
@@ -287,7 +337,7 @@ GetWholeTable(Oid root)
  * budget, the whole table serves as well.
  */
 static void
-LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, int budget,
+LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, const KeyTeller *teller, int budget,
 			   bool (*get_whole_table) (Oid root))
 {
 	uint32	   *sorted;
@@ -306,16 +356,16 @@ LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, int budget,
 		!get_whole_table(root))
 	{
 		for (int i = 0; i < nsorted; i++)
-			LockKey(root, sorted[i]);
+			LockKey(root, sorted[i], teller);
 	}
 	pfree(sorted);
 }
 
 /* Locks the keys for the current user. */
 void
-LockKeys(Oid root, const uint32 *hashes, int nkeys)
+LockKeys(Oid root, const uint32 *hashes, int nkeys, const KeyTeller *teller)
 {
-	LockSortedKeys(root, hashes, nkeys, CallBudget(), TryWholeTable);
+	LockSortedKeys(root, hashes, nkeys, teller, CallBudget(), TryWholeTable);
 }
 
 /*
@@ -323,13 +373,13 @@ LockKeys(Oid root, const uint32 *hashes, int nkeys)
  * the whole table serves.
  */
 bool
-LockGuardedKey(Oid root, uint32 hash)
+LockGuardedKey(Oid root, uint32 hash, const KeyTeller *teller)
 {
 	int			total;
 
 	NoticeTransaction();
 	total = held.total;
-	LockSortedKeys(root, &hash, 1, BudgetByOthersRights(), GetWholeTable);
+	LockSortedKeys(root, &hash, 1, teller, BudgetByOthersRights(), GetWholeTable);
 	return held.total > total;
 }
 

@@ -21,10 +21,17 @@
 extern int	max_key_locks;		/* setting product_upsert.max_key_locks */
 extern int	max_waiters;		/* setting product_upsert.max_waiters */
 
+/* Tells what key has the hash, as "(brand, serial)=(Acme, 1)"; NULL if the caller may not read that. */
+typedef struct KeyTeller
+{
+	char	   *(*describe) (void *arg, uint32 hash);
+	void	   *arg;
+} KeyTeller;
+
 extern void InitKeyLocks(void);
 extern bool IsBeyondBudget(int nkeys);
-extern void LockKeys(Oid root, const uint32 *hashes, int nkeys);
-extern bool LockGuardedKey(Oid root, uint32 hash);
+extern void LockKeys(Oid root, const uint32 *hashes, int nkeys, const KeyTeller *teller);
+extern bool LockGuardedKey(Oid root, uint32 hash, const KeyTeller *teller);
 extern void UnlockGuardedKey(Oid root, uint32 hash);
 
 #endif							/* PRODUCT_UPSERT_KEYLOCK_H */

@@ -30,6 +30,7 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
+#include "access.h"
 #include "checkedsql.h"
 #include "keyhash.h"
 #include "keylock.h"
@@ -196,10 +197,30 @@ LockTables(Merge *merge)
 	table->tables = LockTreeUntilEnd(merge->relid, mode);
 }
 
+/* For keylock.c: the first of the keys that has the hash. */
+static char *
+DescribeDuplicate(void *arg, uint32 hash)
+{
+	Merge	   *merge = arg;
+	const Target *target = merge->table.target;
+	MemoryContext caller = MemoryContextSwitchTo(merge->key_context);
+	Row		   *key;
+
+	do
+	{
+		MemoryContextReset(merge->key_context);
+		key = NextKey(merge);
+	} while (HashKeyForLock(target, key) != hash);
+	tuplestore_rescan(merge->keys);
+	MemoryContextSwitchTo(caller);
+	return DescribeKey(target, key);
+}
+
 /* Locks the keys as a batch does: all in ascending order, so that no two callers wait for each other. */
 static void
 LockDuplicates(Merge *merge)
 {
+	const KeyTeller teller = {.describe = DescribeDuplicate, .arg = merge};
 	int64		nkeys = tuplestore_tuple_count(merge->keys);
 	uint32	   *hashes;
 	int			nhashes = 0;
@@ -216,7 +237,7 @@ LockDuplicates(Merge *merge)
 	}
 	MemoryContextSwitchTo(merge->context);
 	tuplestore_rescan(merge->keys);
-	LockKeys(merge->table.root, hashes, nhashes);
+	LockKeys(merge->table.root, hashes, nhashes, &teller);
 	pfree(hashes);
 }
 

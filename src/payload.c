@@ -31,6 +31,27 @@ RejectNull(const char *argument)
 			 errmsg("%s must not be null", argument)));
 }
 
+static void
+RejectValue(const char *what, JsonbValue *value)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s", what),
+			 value->type == jbvString
+			 ? errdetail("It is a string; it may have been encoded twice.")
+			 : errdetail("It is of type %s.", JsonbTypeName(value))));
+}
+
+static void
+RejectNoObject(const char *what, Jsonb *argument)
+{
+	JsonbValue	value;
+
+	/* What is no scalar, it tells the type of. */
+	(void) JsonbExtractScalar(&argument->root, &value);
+	RejectValue(what, &value);
+}
+
 /* A jsonb object or array as it is within another. */
 static JsonbValue
 BinaryValue(Jsonb *jsonb)
@@ -56,7 +77,7 @@ ReadElements(Payload *payload, Jsonb *argument, Position *position)
 		if (token != WJB_ELEM)
 			continue;
 		if (element.type != jbvBinary || !JsonContainerIsObject(element.val.binary.data))
-			RejectArgument("payload element is not an object");
+			RejectValue("payload element is not an object", &element);
 		payload->objects[position->element++] = element;
 	}
 	position->element = -1;
@@ -68,7 +89,7 @@ ReadPayload(Payload *payload, Jsonb *argument, Position *position)
 {
 	payload->is_array = JB_ROOT_IS_ARRAY(argument) && !JB_ROOT_IS_SCALAR(argument);
 	if (!payload->is_array && !JB_ROOT_IS_OBJECT(argument))
-		RejectArgument("payload must be an object or an array of objects");
+		RejectNoObject("payload must be an object or an array of objects", argument);
 
 	payload->nrows = payload->is_array ? JB_ROOT_COUNT(argument) : 1;
 	payload->objects = palloc(payload->nrows * sizeof(JsonbValue));
@@ -121,7 +142,7 @@ ReadIfMatch(const Payload *payload, Jsonb *argument, const Target *target, Posit
 	if (payload->is_array)
 		RejectArgument("if_match needs a payload that is a single object");
 	if (!JB_ROOT_IS_OBJECT(argument))
-		RejectArgument("if_match must be an object");
+		RejectNoObject("if_match must be an object", argument);
 	object = BinaryValue(argument);
 	position->in_if_match = true;
 	row = MakeRow(target);

@@ -33,13 +33,6 @@
 #define GUARD_NAME		"product_upsert_guard"
 #define HASH_NAME		"product_upsert_hash"
 
-/* The name as it is written in SQL. */
-static char *
-TableName(Oid relid)
-{
-	return DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(relid)));
-}
-
 /* -- what is asked for --------------------------------------------------------- */
 
 static void

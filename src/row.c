@@ -20,6 +20,9 @@
 /* A name is near enough to suggest if it is at most this many edits, and half its length, away. */
 #define MAX_SUGGESTION_DISTANCE		3
 
+/* An error shows at most this many names. */
+#define MAX_NAMES_SHOWN		8
+
 /* Returns the column whose name is nearest to a field that is none, or NULL. */
 static const Column *
 NearestColumn(const Target *target, const char *name, int length)
@@ -47,18 +50,65 @@ NearestColumn(const Target *target, const char *name, int length)
 	return nearest;
 }
 
-/* Raises 42703 for a field that is no column. */
-void
-ReportUnknownField(const Target *target, const char *name, int length)
+/* Appends the first of the names, quoted and each clipped to what a column's may have, and how many are left out. */
+static void
+AppendNames(StringInfo text, List *names)
 {
-	const Column *nearest = NearestColumn(target, name, length);
-	int			clipped = pg_mbcliplen(name, length, NAMEDATALEN - 1);
+	ListCell   *cell;
 
+	foreach(cell, names)
+	{
+		const char *name = lfirst(cell);
+		int			length = strlen(name);
+		int			clipped = pg_mbcliplen(name, length, NAMEDATALEN - 1);
+
+		if (foreach_current_index(cell) == MAX_NAMES_SHOWN)
+		{
+			appendStringInfo(text, " and %d more", list_length(names) - MAX_NAMES_SHOWN);
+			break;
+		}
+		appendStringInfo(text, "%s\"%.*s%s\"", foreach_current_index(cell) > 0 ? ", " : "",
+						 clipped, name, clipped < length ? "..." : "");
+	}
+}
+
+/* Returns the columns whose names are near to the first of the fields, as quoted names; "" if there are none. */
+static char *
+SuggestColumns(const Target *target, List *names)
+{
+	StringInfoData suggestions;
+	ListCell   *cell;
+
+	initStringInfo(&suggestions);
+	foreach(cell, names)
+	{
+		const char *name = lfirst(cell);
+		const Column *nearest;
+
+		if (foreach_current_index(cell) == MAX_NAMES_SHOWN)
+			break;
+		nearest = NearestColumn(target, name, strlen(name));
+		if (nearest)
+			appendStringInfo(&suggestions, "%s\"%s\"", suggestions.len > 0 ? ", " : "", nearest->name);
+	}
+	return suggestions.data;
+}
+
+/* Raises 42703 for fields that are no columns, whose names are given in full. */
+void
+ReportUnknownFields(const Target *target, List *names)
+{
+	StringInfoData fields;
+	const char *suggestions = SuggestColumns(target, names);
+
+	initStringInfo(&fields);
+	AppendNames(&fields, names);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("field \"%.*s%s\" is not a column of table \"%s\"",
-					clipped, name, clipped < length ? "..." : "", target->name),
-			 nearest ? errhint("Perhaps you meant \"%s\".", nearest->name) : 0));
+			 errmsg_plural("field %s is not a column of table \"%s\"",
+						   "fields %s are not columns of table \"%s\"",
+						   list_length(names), fields.data, target->name),
+			 suggestions[0] != '\0' ? errhint("Perhaps you meant %s.", suggestions) : 0));
 }
 
 /*
@@ -118,6 +168,7 @@ ReadFields(Row *row, const Target *target, const JsonbValue *object, UnknownFiel
 	JsonbValue	field;
 	const bool	in_use = target->users > 1;	/* as by the call whose domain check makes this one */
 	int			next = 0;
+	List	   *unknown = NIL;
 
 	ClearRow(row, target);
 	(void) JsonbIteratorNext(&iterator, &field, true);
@@ -126,7 +177,7 @@ ReadFields(Row *row, const Target *target, const JsonbValue *object, UnknownFiel
 		Column	   *column = NextColumn(target, &field, &next);
 
 		if (column == NULL && unknown_fields == UNKNOWN_FIELDS_ERROR)
-			ReportUnknownField(target, field.val.string.val, field.val.string.len);
+			unknown = lappend(unknown, pnstrdup(field.val.string.val, field.val.string.len));
 		(void) JsonbIteratorNext(&iterator, &field, true);
 		if (column == NULL)
 			continue;
@@ -136,6 +187,8 @@ ReadFields(Row *row, const Target *target, const JsonbValue *object, UnknownFiel
 		position->field = NULL;
 		row->given = bms_add_member(row->given, column->attnum);
 	}
+	if (unknown)
+		ReportUnknownFields(target, unknown);
 }
 
 /* The key must be known before anything is looked up: raises 22023 naming what is missing. */

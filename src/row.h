@@ -42,7 +42,7 @@ typedef struct Position
 	const char *field;			/* NULL when no single field is concerned */
 } Position;
 
-extern void ReportUnknownField(const Target *target, const char *name, int length);
+extern void ReportUnknownFields(const Target *target, List *names);
 extern Row *MakeRow(const Target *target);
 extern void ReadFields(Row *row, const Target *target, const JsonbValue *object,
 					   UnknownFields unknown_fields, Position *position);

@@ -22,6 +22,7 @@
 #include "storage/lmgr.h"
 #include "storage/sinval.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -31,13 +32,37 @@
 
 char	   *default_table = NULL;
 
+/* -- names ------------------------------------------------------------------- */
+
+/* The table's name as SQL finds it: with its schema if that takes it, and quoted. */
+char *
+TableName(Oid relid)
+{
+	return DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(relid)));
+}
+
+/* The same as a constant in SQL. */
+char *
+TableLiteral(Oid relid)
+{
+	return quote_literal_cstr(TableName(relid));
+}
+
 /* -- what the caller may do --------------------------------------------------- */
 
+/* As PostgreSQL's own, but with what the caller lacks. */
 void
-DenyTable(Oid relid)
+DenyTable(Oid relid, const char *needed)
 {
-	aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(relid)),
-				   get_rel_name(relid));
+	const ObjectAddress table = {.classId = RelationRelationId, .objectId = relid};
+	const char *description = getObjectDescription(&table, true);
+
+	if (description == NULL)
+		RequireTable(relid);
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for %s", description),
+			 errdetail("It takes %s.", needed)));
 }
 
 static void
@@ -92,7 +117,7 @@ CheckMayLock(Oid relid)
 	CheckSchema(relid);
 	if (pg_class_aclcheck(relid, role, writes) != ACLCHECK_OK &&
 		pg_attribute_aclcheck_all(relid, role, writes, ACLMASK_ANY) != ACLCHECK_OK)
-		DenyTable(relid);
+		DenyTable(relid, "INSERT, UPDATE or DELETE");
 }
 
 /* The same before a lock that keeps nobody from writing. */
@@ -101,7 +126,7 @@ CheckMayRead(Oid relid)
 {
 	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
 		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
-		DenyTable(relid);
+		DenyTable(relid, "SELECT");
 }
 
 /* May the caller keep all other writers off the table? LOCK TABLE asks for the same. */
@@ -117,7 +142,7 @@ void
 CheckMayLockWholeTable(Oid relid)
 {
 	if (!MayLockWholeTable(relid))
-		DenyTable(relid);
+		DenyTable(relid, "UPDATE, DELETE or TRUNCATE on the table as a whole");
 }
 
 /* Temporary tables can be written to in a read-only transaction, as by any other command. */

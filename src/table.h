@@ -24,7 +24,9 @@
 /* Setting product_upsert.default_table: the target of product_upsert(jsonb), found through search_path. */
 extern char *default_table;
 
-extern void DenyTable(Oid relid);
+extern char *TableName(Oid relid);
+extern char *TableLiteral(Oid relid);
+extern void DenyTable(Oid relid, const char *needed);
 extern void RequireTable(Oid relid);
 extern void CheckMayRead(Oid relid);
 extern bool MayLockWholeTable(Oid relid);

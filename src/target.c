@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/catalog.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -20,6 +21,7 @@
 #include "declaration.h"
 #include "engine.h"
 #include "keyindex.h"
+#include "table.h"
 #include "target.h"
 
 /* The key of a table that declares none. */
@@ -144,6 +146,20 @@ RejectVirtualColumn(Relation rel, Form_pg_attribute attribute)
 				 errtablecol(rel, attribute->attnum)));
 }
 
+/* A table that declares no key, or one of a column that has been renamed or dropped since. */
+static void
+RejectMissingColumn(Relation rel, const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("key column \"%s\" of relation \"%s\" does not exist",
+					name, RelationGetRelationName(rel)),
+			 IsCatalogRelation(rel) ? 0
+			 : errhint("Declare which columns are the key: SELECT product_upsert_protect(%s, '{...}').",
+					   TableLiteral(RelationGetRelid(rel))),
+			 errtable(rel)));
+}
+
 static void
 BuildKeyColumn(KeyColumn *key, const char *name, Target *target, Relation rel)
 {
@@ -152,11 +168,7 @@ BuildKeyColumn(KeyColumn *key, const char *name, Target *target, Relation rel)
 
 	key->column = FindColumn(target, name, strlen(name));
 	if (key->column == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("key column \"%s\" of relation \"%s\" does not exist",
-						name, RelationGetRelationName(rel)),
-				 errtable(rel)));
+		RejectMissingColumn(rel, name);
 	attribute = TupleDescAttr(target->desc, key->column->attnum - 1);
 	RejectVirtualColumn(rel, attribute);
 

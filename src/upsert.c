@@ -23,8 +23,10 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "access.h"
 #include "row.h"
 #include "store_choice.h"
+#include "table.h"
 #include "triggerrow.h"
 #include "upsert.h"
 
@@ -34,12 +36,18 @@
 /* -- find --------------------------------------------------------------------- */
 
 static void
-ReportSeveralRows(const Store *store)
+ReportSeveralRows(const Store *store, const Row *row)
 {
+	const Target *target = store->target;
+	char	   *key = DescribeKey(target, row);
+
 	ereport(ERROR,
 			(errcode(ERRCODE_CARDINALITY_VIOLATION),
-			 errmsg("more than one row of table \"%s\" has this key", store->target->name),
-			 errhint("Merge the duplicates, as product_upsert_merge_duplicates() does."),
+			 errmsg("more than one row of table \"%s\" has this key", target->name),
+			 key ? errdetail("Key %s is duplicated.", key) : 0,
+			 errhint("product_upsert_duplicates(%s) lists such rows;"
+					 " product_upsert_merge_duplicates(%s, dry_run => true) tells what merging them would do.",
+					 TableLiteral(target->relid), TableLiteral(target->relid)),
 			 errtable(store->rel)));
 }
 
@@ -85,7 +93,7 @@ FindRow(Upserter *upserter, const Row *row)
 				 errdetail("The row with this key is not as the transaction's snapshot shows it."),
 				 errhint("The transaction might succeed if retried.")));
 	if (nfound > 1)
-		ReportSeveralRows(store);
+		ReportSeveralRows(store, row);
 	return nfound > 0;
 }
 
@@ -123,6 +131,7 @@ RejectReadOnlyColumn(const Store *store, AttrNumber attnum)
 			 errmsg("column \"%s\" can only be updated to DEFAULT",
 					NameStr(TupleDescAttr(store->target->desc, attnum - 1)->attname)),
 			 errdetail("The field differs from the stored value, which PostgreSQL generates."),
+			 errhint("Leave the field out."),
 			 errtablecol(store->rel, attnum)));
 }
 
@@ -233,7 +242,7 @@ RejectReadOnlyColumns(const Store *store, const Row *row)
 			 ? errdetail("Column \"%s\" is a generated column.", NameStr(attribute->attname))
 			 : errdetail("Column \"%s\" is an identity column defined as GENERATED ALWAYS.",
 						 NameStr(attribute->attname)),
-			 attribute->attgenerated == '\0' ? errhint("Use OVERRIDING SYSTEM VALUE to override.") : 0,
+			 errhint("Leave the field out."),
 			 errtablecol(rel, attribute->attnum)));
 }
 
