@@ -17,7 +17,7 @@
 #include "table.h"
 
 /* The table's privilege is enough; else each column's own is needed. */
-static void
+void
 CheckColumns(Oid relid, const Bitmapset *columns, AclMode mode)
 {
 	int			attnum = -1;

@@ -7,6 +7,7 @@
 
 #include "target.h"
 
+extern void CheckColumns(Oid relid, const Bitmapset *columns, AclMode mode);
 extern void CheckMayUpsert(const Target *target, const Bitmapset *given);
 
 #endif							/* PRODUCT_UPSERT_ACCESS_H */

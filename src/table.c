@@ -40,7 +40,7 @@ DenyTable(Oid relid)
 				   get_rel_name(relid));
 }
 
-static void
+void
 CheckSchema(Oid relid)
 {
 	Oid			schema = get_rel_namespace(relid);

@@ -25,6 +25,7 @@
 extern char *default_table;
 
 extern void DenyTable(Oid relid);
+extern void CheckSchema(Oid relid);
 extern void RequireTable(Oid relid);
 extern void CheckMayRead(Oid relid);
 extern bool MayLockWholeTable(Oid relid);
