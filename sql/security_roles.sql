@@ -97,7 +97,7 @@ CREATE SCHEMA regress_pu_evil AUTHORIZATION regress_pu_writer;
 SET ROLE regress_pu_owner;
 CREATE FUNCTION tell(what text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-	RAISE WARNING '% runs as %', what, current_user;
+	RAISE WARNING '% runs as %', what, CASE WHEN current_user LIKE 'regress%' THEN current_user ELSE 'the superuser' END;
 	RETURN lower('Z'::text);
 END $$;
 CREATE TABLE bounded (brand text, serial text, manufacturer text) PARTITION BY LIST (brand);
@@ -135,7 +135,7 @@ SET client_min_messages = warning;
 SET search_path = pu_roles, public;
 SELECT product_upsert_key('hostile'), product_upsert_lookup_index('hostile');
 SELECT * FROM product_upsert_protect('hostile');
-SELECT current_user, current_setting('search_path');
+SELECT current_user = session_user, current_setting('search_path');
 SELECT product_upsert_unprotect('hostile');
 \c
 SET client_min_messages = warning;
@@ -145,6 +145,26 @@ SELECT count(*) FROM hostile;
 SET client_min_messages = warning;
 SET search_path = pu_roles, public;
 SELECT * FROM product_upsert_duplicates('hostile');
+
+-- A merge is made of the merger's own UPDATE and DELETE, of the tables that reference the rows, too: the triggers of all of them run as
+-- he. So whoever was granted REFERENCES on the table has code run by a superuser who merges. (Foreign keys' own actions would run the
+-- trigger as the owner of the referencing table.)
+SET ROLE regress_pu_owner;
+CREATE TABLE stock (id int PRIMARY KEY, brand text, serial text, manufacturer text);
+GRANT REFERENCES ON stock TO regress_pu_writer;
+INSERT INTO stock VALUES (1, 'b', '1', 'm'), (2, 'b', '1', 'm');
+SET ROLE regress_pu_writer;
+CREATE TABLE place (stock int REFERENCES pu_roles.stock ON UPDATE CASCADE);
+CREATE FUNCTION tell_trigger() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pu_roles.tell(TG_WHEN || ' trigger of the referencing table''s');
+	RETURN NEW;
+END $$;
+CREATE TRIGGER tell BEFORE UPDATE ON place FOR EACH ROW EXECUTE FUNCTION tell_trigger();
+INSERT INTO place VALUES (2);
+RESET ROLE;
+UPDATE stock SET id = 3 WHERE id = 2;
+SELECT references_moved FROM product_upsert_merge_duplicates('stock');
 
 DROP SCHEMA pu_roles, regress_pu_evil CASCADE;
 DROP ROLE regress_pu_owner, regress_pu_writer;
