@@ -68,9 +68,8 @@ CheckMayCount(Relation rel, const List *key)
 }
 
 /*
- * How many keys, given by the names of their columns, have more than one row? Who protects a table
- * reads nothing but this of it, by DDL he would run none of its owner's functions: so the query is run as
- * the owner, as CREATE INDEX is.
+ * How many keys, given by the names of their columns, have more than one row? The query runs as the
+ * table's owner, as CREATE INDEX does: who protects a table must not run the owner's functions as himself.
  */
 int64
 CountDuplicates(Relation rel, const List *key)
