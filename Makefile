@@ -26,6 +26,7 @@ OBJS = product_upsert.o \
 	src/merge.o \
 	src/merge_rows.o \
 	src/merge_sql.o \
+	src/owner.o \
 	src/payload.o \
 	src/protect.o \
 	src/reference.o \

@@ -20,7 +20,7 @@
 #include "table.h"
 
 /* The table's privilege is enough; else each column's own is needed. */
-static void
+void
 CheckColumns(Oid relid, const Bitmapset *columns, AclMode mode, const char *privilege)
 {
 	int			attnum = -1;

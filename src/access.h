@@ -7,6 +7,7 @@
 
 #include "row.h"
 
+extern void CheckColumns(Oid relid, const Bitmapset *columns, AclMode mode, const char *privilege);
 extern void CheckMayUpsert(const Target *target, const Bitmapset *given);
 extern char *DescribeKey(const Target *target, const Row *row);
 

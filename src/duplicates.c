@@ -15,12 +15,16 @@
 #include "executor/spi.h"
 #include "executor/tstoreReceiver.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rls.h"
 
+#include "access.h"
 #include "checkedsql.h"
 #include "duplicates.h"
 #include "identity.h"
+#include "owner.h"
 #include "table.h"
 #include "targetcache.h"
 
@@ -47,25 +51,48 @@ AppendGroups(StringInfo sql, Relation rel, const List *key)
 					 KeyList(key));
 }
 
-/* How many keys, given by the names of their columns, have more than one row? */
+/* What the query asks of the caller: the key of all rows, row_security being off. */
+static void
+CheckMayCount(Relation rel, const List *key)
+{
+	const bool	no_error = false;
+	Oid			relid = RelationGetRelid(rel);
+	Bitmapset  *columns = NULL;
+	ListCell   *cell;
+
+	CheckSchema(relid);
+	foreach(cell, key)
+		columns = bms_add_member(columns, get_attnum(relid, lfirst(cell)));
+	CheckColumns(relid, columns, ACL_SELECT, "SELECT");
+	(void) check_enable_rls(relid, InvalidOid, no_error);
+}
+
+/*
+ * How many keys, given by the names of their columns, have more than one row? The query runs as the
+ * table's owner, as CREATE INDEX does: who protects a table must not run the owner's functions as himself.
+ */
 int64
 CountDuplicates(Relation rel, const List *key)
 {
 	CheckedSql	sql = {.relations = list_make1_oid(RelationGetRelid(rel))};
 	StringInfoData text;
+	Caller		caller;
 	bool		isnull;
 	int64		count;
 
+	CheckMayCount(rel, key);
 	initStringInfo(&text);
 	appendStringInfoString(&text, "SELECT pg_catalog.count(*) FROM (SELECT");
 	AppendGroups(&text, rel, key);
 	appendStringInfoString(&text, ") d");
 	sql.text = text.data;
 
+	caller = BecomeOwner(rel->rd_rel->relowner, SECURITY_RESTRICTED_OPERATION);
 	SPI_connect();
 	ExecuteChecked(&sql, PrepareChecked(&sql, 0, NULL, 0), NULL, NULL, InvalidSnapshot, 0);
 	count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
+	BecomeCaller(&caller);
 	return count;
 }
 

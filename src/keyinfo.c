@@ -22,7 +22,7 @@ KeyColumns(Oid relid)
 
 	for (int i = 0; i < target->nkey_columns; i++)
 		names[i] = DirectFunctionCall1(namein, CStringGetDatum(target->keys[i].column->name));
-	table_close(rel, NoLock);
+	table_close(rel, AccessShareLock);
 	return construct_array(names, target->nkey_columns, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR);
 }
 
@@ -37,7 +37,7 @@ LookupIndex(Oid relid)
 	Relation	rel = OpenToLook(relid);
 	Target	   *target = AcquireTarget(rel);
 
-	table_close(rel, NoLock);
+	table_close(rel, AccessShareLock);
 	if (target->key_index || target->is_lookup_by_hash)
 		return target->lookup_index;
 	return InvalidOid;

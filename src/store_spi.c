@@ -22,6 +22,7 @@
 #include "utils/rls.h"
 
 #include "checkedsql.h"
+#include "owner.h"
 #include "rowlock.h"
 #include "statement.h"
 #include "store_spi.h"
@@ -97,17 +98,12 @@ ExecuteStatement(const Store *store, const BoundStatement *bound, Snapshot snaps
 static uint64
 FindAsOwner(const Store *store, const Row *row, Snapshot snapshot)
 {
-	BoundStatement find;
-	Oid			role;
-	int			security;
-	uint64		processed;
+	const int	security = 0;
+	Caller		caller = BecomeOwner(store->target->owner, security);
+	BoundStatement find = BindFind(store->target, row);
+	uint64		processed = ExecuteStatement(store, &find, snapshot, 2);
 
-	GetUserIdAndSecContext(&role, &security);
-	SetUserIdAndSecContext(store->target->owner,
-						   security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	find = BindFind(store->target, row);
-	processed = ExecuteStatement(store, &find, snapshot, 2);
-	SetUserIdAndSecContext(role, security);
+	BecomeCaller(&caller);
 	return processed;
 }
 

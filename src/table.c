@@ -65,7 +65,7 @@ DenyTable(Oid relid, const char *needed)
 			 errdetail("It takes %s.", needed)));
 }
 
-static void
+void
 CheckSchema(Oid relid)
 {
 	Oid			schema = get_rel_namespace(relid);

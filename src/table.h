@@ -27,6 +27,7 @@ extern char *default_table;
 extern char *TableName(Oid relid);
 extern char *TableLiteral(Oid relid);
 extern void DenyTable(Oid relid, const char *needed);
+extern void CheckSchema(Oid relid);
 extern void RequireTable(Oid relid);
 extern void CheckMayRead(Oid relid);
 extern bool MayLockWholeTable(Oid relid);

@@ -233,7 +233,7 @@ BuildGuarded(Target *target, Relation rel, const Trigger *guard)
 
 		if (FindGuard(ancestor))
 			target->guarded = RelationGetRelid(ancestor);
-		table_close(ancestor, NoLock);
+		table_close(ancestor, AccessShareLock);
 	}
 }
 
