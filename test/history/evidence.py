@@ -302,7 +302,8 @@ def gather(transactions):
 def resolve(evidence, stored):
     """
     A transaction whose outcome is unknown was committed if anybody has seen a version that it wrote. Then all that it
-    wrote was committed, and what it found was there. If several may have written a version, the first is as good as any.
+    wrote was committed, and what it found was there. If several may have written a version, the first is as good as
+    any.
     """
     writers, of_transaction = {}, {}
     for link in evidence.links:
