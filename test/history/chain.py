@@ -2,8 +2,8 @@
 
 Links that name what they found make pieces: a -> b, b -> c. A piece begins where the key was absent, or where it is
 not known what was found, and ends with a version that nobody is known to have replaced, or with a delete. The pieces
-are put one after the other: no version but the stored one may be left at an end, unless what comes next does not know what
-it found, or a delete whose outcome is unknown closes the gap.
+are put one after the other: no version but the stored one may be left at an end, unless what comes next does not know
+what it found, or a delete whose outcome is unknown closes the gap.
 
 In that order each link is given the earliest moment at which it can have been committed. It is an error if that is
 after its answer, and likewise for what was seen: so real time agrees with the order if and only if nothing is reported.

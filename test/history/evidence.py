@@ -216,9 +216,24 @@ class Reader:
             self.saw(statement, element, ABSENT, by_snapshot=True)
 
     def ok_read(self, statement):
-        self.at_most_one(statement, statement.result)
-        state = statement.result[0] if statement.result else ABSENT
-        self.saw(statement, statement.elements[0], state, by_snapshot=True)
+        element, versions = statement.elements[0], statement.result
+        own = self.inserted_over_snapshot(statement, element)
+        if own in versions and len(versions) == 2:
+            self.evidence.observations.append(Observation(
+                key_of(statement, element), next(version for version in versions if version != own),
+                *self.transaction.snapshot, statement))
+            versions = [own]
+        self.at_most_one(statement, versions)
+        self.saw(statement, element, versions[0] if versions else ABSENT, by_snapshot=True)
+
+    def inserted_over_snapshot(self, statement, element):
+        """
+        Above READ COMMITTED a transaction goes on seeing a row that was deleted after its snapshot was taken, beside
+        the one that it has inserted since: with the guard as with a unique index. Returns what it inserted.
+        """
+        key = key_of(statement, element)
+        plain = any(by.kind in ("insert", "copy", "fetch") for _, by in self.own.trail.get(key, ()))
+        return self.own.state[key] if plain and self.transaction.keeps_snapshot else None
 
     def at_most_one(self, statement, versions):
         if len(versions) > 1:
@@ -232,7 +247,7 @@ class Reader:
                 self.attempted.append((key_of(statement, element), element["version"], statement))
         if statement.sqlstate == "21000":
             self.violation("one row", "more than one row has the key", statement, statement.elements[0])
-        elif statement.sqlstate == "23505" and statement.kind in ("insert", "copy"):
+        elif statement.sqlstate == "23505" and statement.kind in ("insert", "copy", "fetch"):
             self.claim("key exists", statement, {ABSENT})
         elif statement.sqlstate == "PT412":
             self.claim("if_match", statement, {statement.if_match["version"]} if statement.if_match else None)

@@ -194,6 +194,15 @@ class TimeTest(RuleTest):
         self.accept(reader("repeatable read"), "a")
         self.reject("real time", reader("read committed"), "a")
 
+    def test_a_snapshot_may_show_a_deleted_row_beside_an_inserted_one(self):
+        def history(isolation):
+            script = Script().created("a", 1, 2).saw(["a"], 3, 4, transaction="t", isolation=isolation)
+            script.deleted("a", 5, 8, "other").insert("b", 9, 10, transaction="t", isolation=isolation)
+            script.saw(["a", "b"], 11, 12, transaction="t", isolation=isolation)
+            return script.end("commit", 13, 14, "t")
+        self.accept(history("repeatable read"), "b")
+        self.reject("one row", history("read committed"), "b")
+
     def test_unchanged(self):
         script = Script().created("a", 1, 2).updated("b", "a", 5, 6)
         self.accept(script.upsert("a", "unchanged", None, 3, 4), "b")
