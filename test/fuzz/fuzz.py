@@ -23,11 +23,11 @@ DATABASE = "product_upsert_fuzz"
 
 # Attempts of each part: in the short form, in the long one.
 ATTEMPTS = {
-    "type": (2000, 40000),
-    "key": (1000, 15000),
-    "table": (400, 8000),
-    "target": (2000, 30000),
-    "settings": (100, 2000),
+    "type": (2000, 25000),
+    "key": (1000, 10000),
+    "table": (400, 6000),
+    "target": (2000, 15000),
+    "settings": (100, 800),
     "moving": (3, 60),
 }
 

@@ -3,6 +3,9 @@ The options of a call, each with a generator of its values. To add one: a class 
 values(), and, where there is an oracle, expect(); then an entry in OPTIONS.
 """
 import jsontext
+from session import OK
+
+ANY = "any"
 
 
 class IfMatch:
@@ -23,22 +26,23 @@ class IfMatch:
 
     def expect(self, session, column, value):
         """
-        What the option alone makes of a call for the stored row of column.reference: an SQLSTATE, None if it lets the
-        call pass, or False if there is no telling.
+        What the option alone may make of a call for the stored row of column.reference: a set of SQLSTATEs, OK among
+        them if it may let the call pass, and ANY if there is no telling.
         """
         fields = session.run(f"SELECT jsonb_object_keys({jsontext.literal(value)})")
         if not fields.ok:
-            return False
+            return {ANY}
+        session.must("SAVEPOINT if_match")
+        json = jsontext.literal(value)
         given = [row[0] for row in fields.rows]
         if given not in ([], ["v"]):
-            return False
-        json = jsontext.literal(value)
+            return {ANY, session.run(f"SELECT jsonb_populate_record(NULL::{column.reference}, {json})").sqlstate}
         converted = session.run(f"SELECT (jsonb_populate_record(NULL::{column.reference}, {json})).v" if given else "SELECT")
         if not converted.ok:
-            return converted.sqlstate
+            return {converted.sqlstate}
         condition = f"record_image_eq(ROW(v), ROW((jsonb_populate_record(NULL::{column.reference}, {json})).v))"
         found = session.must(f"SELECT {condition if given else 'true'} FROM {column.reference}")
-        return None if found.rows and found.value else "PT412"
+        return {OK if found.rows and found.value else "PT412"}
 
 
 OPTIONS = [IfMatch()]

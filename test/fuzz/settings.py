@@ -47,24 +47,24 @@ VALUES = {
 }
 
 BATTERY = """
-SELECT product_upsert('fuzz.plain', '{"brand": "b", "serial": "s", "manufacturer": "m", "v": 2}') ->> 'action'
-SELECT product_upsert('fuzz.plain', '{"brand": "b", "serial": "s", "manufacturer": "m", "v": 2}') ->> 'action'
-SELECT product_upsert('fuzz.plain', '[{"brand": "n", "serial": null, "manufacturer": ""}, {"brand": "n", "serial": null, "manufacturer": "", "v": 3}]')
-SELECT product_upsert('fuzz.plain', '{"brand": "d", "serial": "d", "manufacturer": "d"}')
-SELECT product_upsert('fuzz.plain', '{"brand": "b", "serial": "s"}')
-SELECT product_upsert('fuzz.plain', '{"brand": "b", "serial": "s", "manufacturer": "m", "v": "x"}')
-SELECT product_upsert('fuzz.plain', '{"brand": "b", "serial": "s", "manufacturer": "m"}', '{"v": 77}')
-SELECT product_upsert('fuzz.parts', '{"brand": "b", "serial": "s", "manufacturer": "m"}') ->> 'action'
-SELECT product_upsert('fuzz.parts', '{"brand": "other", "serial": "s", "manufacturer": "m"}') ->> 'action'
-SELECT product_upsert_key('fuzz.plain')::text
-SELECT product_upsert_lookup_index('fuzz.plain')::oid
-SELECT product_upsert_hash('a'::text, 1, NULL::numeric)
-SELECT count(*), sum(copies) FROM product_upsert_duplicates('fuzz.plain')
-SELECT product_upsert_lock('fuzz.plain', '{"brand": "b", "serial": "s", "manufacturer": "m"}')
-SELECT created, updated, unchanged FROM product_upsert_from('fuzz.materialized', 'fuzz.parts')
-SELECT duplicate_keys FROM product_upsert_protect('fuzz.plain')
+SELECT public.product_upsert('fuzz.plain', '{"brand": "b", "serial": "s", "manufacturer": "m", "v": 2}') ->> 'action'
+SELECT public.product_upsert('fuzz.plain', '{"brand": "b", "serial": "s", "manufacturer": "m", "v": 2}') ->> 'action'
+SELECT public.product_upsert('fuzz.plain', '[{"brand": "n", "serial": null, "manufacturer": ""}, {"brand": "n", "serial": null, "manufacturer": "", "v": 3}]')
+SELECT public.product_upsert('fuzz.plain', '{"brand": "d", "serial": "d", "manufacturer": "d"}')
+SELECT public.product_upsert('fuzz.plain', '{"brand": "b", "serial": "s"}')
+SELECT public.product_upsert('fuzz.plain', '{"brand": "b", "serial": "s", "manufacturer": "m", "v": "x"}')
+SELECT public.product_upsert('fuzz.plain', '{"brand": "b", "serial": "s", "manufacturer": "m"}', '{"v": 77}')
+SELECT public.product_upsert('fuzz.parts', '{"brand": "b", "serial": "s", "manufacturer": "m"}') ->> 'action'
+SELECT public.product_upsert('fuzz.parts', '{"brand": "other", "serial": "s", "manufacturer": "m"}') ->> 'action'
+SELECT public.product_upsert_key('fuzz.plain')::text
+SELECT public.product_upsert_lookup_index('fuzz.plain')::oid
+SELECT public.product_upsert_hash('a'::text, 1, NULL::numeric)
+SELECT count(*), sum(copies) FROM public.product_upsert_duplicates('fuzz.plain')
+SELECT public.product_upsert_lock('fuzz.plain', '{"brand": "b", "serial": "s", "manufacturer": "m"}')
+SELECT created, updated, unchanged FROM public.product_upsert_from('fuzz.materialized', 'fuzz.parts')
+SELECT duplicate_keys FROM public.product_upsert_protect('fuzz.plain')
 INSERT INTO fuzz.plain VALUES ('b', 's', 'm')
-SELECT product_upsert_unprotect('fuzz.plain')
+SELECT public.product_upsert_unprotect('fuzz.plain')
 """.strip().splitlines()
 
 
