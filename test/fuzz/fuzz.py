@@ -6,6 +6,7 @@ import argparse
 import os
 import random
 import sys
+import time
 
 import psycopg
 
@@ -59,11 +60,13 @@ def arguments():
 def run_attempts(part, report, options, count):
     """Each attempt has a random generator of its own, so that it can be repeated alone."""
     report.part = part.name
+    begin = time.monotonic()
     for number in range(count) if options.only is None else [options.only]:
         report.number = number
         part.attempt(random.Random(f"{options.seed}/{part.name}/{number}"))
         if not part.session.end():
             report.finding("the backend does not answer, or is another one", part.session.script)
+    print(f"{part.name}: {time.monotonic() - begin:.0f} s", flush=True)
 
 
 def main():

@@ -76,6 +76,11 @@ class Session:
                 rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else None
                 if not cursor.nextset():
                     return Outcome(rows=rows)
+        except psycopg.DataError as error:
+            if error.sqlstate is None:
+                # The driver cannot read what was stored: the fuzz must not ask for it.
+                raise
+            return Outcome(error=error)
         except psycopg.Error as error:
             return Outcome(error=error)
 
