@@ -1,6 +1,6 @@
 """
-Calls that take long are cancelled: how soon they end is shown. A time is no reason to fail, so what is asserted is a bound so
-generous that only a call that cannot be cancelled at all exceeds it.
+Calls that take long are cancelled: how soon they end is shown. A time is no reason to fail: the bound that is asserted is
+so generous that only a call that cannot be cancelled at all exceeds it.
 """
 import threading
 import time
@@ -20,10 +20,13 @@ CREATE TABLE fuzz.copies (brand text, serial text, manufacturer text, v text);
 INSERT INTO fuzz.copies SELECT 'b', (n % 10)::text, 'm' FROM generate_series(1, 300000) AS n;
 CREATE INDEX ON fuzz.copies (brand, serial, manufacturer);
 CREATE TABLE fuzz.copying (LIKE fuzz.copies INCLUDING INDEXES);
-CREATE VIEW fuzz.endless AS SELECT 'b' AS brand, n::text AS serial, 'm' AS manufacturer FROM generate_series(1, 100000000) AS n;
+CREATE VIEW fuzz.endless AS SELECT 'b' AS brand, n::text AS serial, 'm' AS manufacturer
+    FROM generate_series(1, 100000000) AS n;
 CREATE VIEW fuzz.endless_payloads AS
-    SELECT jsonb_build_object('brand', 'b', 'serial', n::text, 'manufacturer', NULL) AS payload FROM generate_series(1, 100000000) AS n;
-CREATE VIEW fuzz.same AS SELECT 'b' AS brand, 's' AS serial, 'm' AS manufacturer, n::text AS v FROM generate_series(1, 100000000) AS n;
+    SELECT jsonb_build_object('brand', 'b', 'serial', n::text, 'manufacturer', NULL) AS payload
+    FROM generate_series(1, 100000000) AS n;
+CREATE VIEW fuzz.same AS SELECT 'b' AS brand, 's' AS serial, 'm' AS manufacturer, n::text AS v
+    FROM generate_series(1, 100000000) AS n;
 ANALYZE fuzz.copies;
 """
 
@@ -39,7 +42,8 @@ CASES = [
     ("an array", f"SELECT product_upsert('fuzz.large', {ARRAY.format(serial='n::text', v='n', n=700000)})", None),
     ("an array with key locks", "SET product_upsert.max_key_locks = 1000000; SELECT product_upsert('fuzz.large', "
      f"{ARRAY.format(serial='(n % 5)::text', v='n', n=700000)})", None),
-    ("values of a megabyte", f"SELECT product_upsert('fuzz.large', {ARRAY.format(serial='n::text', v='repeat(md5(n::text), 32768)', n=200)})",
+    ("values of a megabyte",
+     f"SELECT product_upsert('fuzz.large', {ARRAY.format(serial='n::text', v='repeat(md5(n::text), 32768)', n=200)})",
      None),
     ("looks without an index", "SELECT product_upsert('fuzz.bare', "
      f"{ARRAY.format(serial='n::text', v='n', n=200)})", None),
@@ -47,13 +51,17 @@ CASES = [
     ("a merge of many keys", "SELECT count(*) FROM product_upsert_merge_duplicates('fuzz.bare')", None),
     ("a merge of many copies", "SELECT count(*) FROM product_upsert_merge_duplicates('fuzz.copies')", None),
     ("protecting a table", "SELECT product_upsert_protect('fuzz.bare')", None),
-    ("waiting for a key", "SELECT product_upsert('fuzz.guarded', '{\"brand\": \"w\", \"serial\": \"w\", \"manufacturer\": null}')",
+    ("waiting for a key",
+     "SELECT product_upsert('fuzz.guarded', '{\"brand\": \"w\", \"serial\": \"w\", \"manufacturer\": null}')",
      "SELECT product_upsert('fuzz.guarded', '{\"brand\": \"w\", \"serial\": \"w\", \"manufacturer\": null}')"),
     ("the guard's waiting for a key", "INSERT INTO fuzz.guarded (brand, serial) VALUES ('w', 'w')",
      "SELECT product_upsert('fuzz.guarded', '{\"brand\": \"w\", \"serial\": \"w\", \"manufacturer\": null}')"),
-    ("waiting for the table", "SELECT product_upsert_from('fuzz.endless', 'fuzz.guarded')", "LOCK TABLE fuzz.guarded IN ROW EXCLUSIVE MODE"),
-    ("waiting to protect", "SELECT product_upsert_protect('fuzz.copying')", "LOCK TABLE fuzz.copying IN ROW EXCLUSIVE MODE"),
-    ("waiting to unprotect", "SELECT product_upsert_unprotect('fuzz.guarded')", "LOCK TABLE fuzz.guarded IN ACCESS SHARE MODE"),
+    ("waiting for the table", "SELECT product_upsert_from('fuzz.endless', 'fuzz.guarded')",
+     "LOCK TABLE fuzz.guarded IN ROW EXCLUSIVE MODE"),
+    ("waiting to protect", "SELECT product_upsert_protect('fuzz.copying')",
+     "LOCK TABLE fuzz.copying IN ROW EXCLUSIVE MODE"),
+    ("waiting to unprotect", "SELECT product_upsert_unprotect('fuzz.guarded')",
+     "LOCK TABLE fuzz.guarded IN ACCESS SHARE MODE"),
 ]
 
 
@@ -97,7 +105,8 @@ class CancelPart:
         if outcome is not None:
             self.report.count(outcome)
             self.report.judge(outcome, [sql], {CANCELLED})
-            print(f"  cancelled, direct_store = {store:3}: {what:32} {max(0, took) * 1000:7.0f} ms  {outcome.sqlstate}", flush=True)
+            print(f"  cancelled, direct_store = {store:3}: {what:32} {max(0, took) * 1000:7.0f} ms  {outcome.sqlstate}",
+                  flush=True)
             if outcome.sqlstate == CANCELLED and self.rows() != before:
                 self.report.finding(f"{what}: a cancelled call has written", [sql])
             if not caller.end():

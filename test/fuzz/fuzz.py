@@ -1,6 +1,6 @@
 """
-fuzz.py [--seed N] [--part NAME]… [--only N] [--attempts N] [--quick]: hostile input for product_upsert, in a database of
-its own, of the server that PGHOST and the like name. Prints what it found, and a table. See README.md.
+fuzz.py [short|long] [--seed N] [--part NAME]… [--only N] [--attempts N]: hostile input for product_upsert, in databases
+of its own, of the server that PGHOST and the like name. Prints what it found, and a table. See README.md.
 """
 import argparse
 import os

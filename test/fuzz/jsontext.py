@@ -176,7 +176,8 @@ def mutate_structure(rng, fields):
 def mutate_root(rng, text):
     """What is no object at all, or one in a wrapping of some kind."""
     return rng.choice([
-        lambda: rng.choice(candidates() + RAW), lambda: array([]), lambda: array([array([text])]), lambda: array([text, "1"]),
+        lambda: rng.choice(candidates() + RAW), lambda: array([]), lambda: array([array([text])]), lambda: array([text,
+                                                                                                                  "1"]),
         lambda: array([text, "null"]), lambda: string(text), lambda: obj([("payload", text)]), lambda: text + text,
         lambda: mutate_text(rng, text), lambda: "{}", lambda: array(["{}"])])()
 

@@ -36,8 +36,10 @@ class IfMatch:
         json = jsontext.literal(value)
         given = [row[0] for row in fields.rows]
         if given not in ([], ["v"]):
-            return {ANY, session.run(f"SELECT jsonb_populate_record(NULL::{column.reference}, {json}) IS NULL").sqlstate}
-        converted = session.run(f"SELECT (jsonb_populate_record(NULL::{column.reference}, {json})).v IS NULL" if given else "SELECT")
+            return {ANY,
+                    session.run(f"SELECT jsonb_populate_record(NULL::{column.reference}, {json}) IS NULL").sqlstate}
+        convert = f"SELECT (jsonb_populate_record(NULL::{column.reference}, {json})).v IS NULL"
+        converted = session.run(convert if given else "SELECT")
         if not converted.ok:
             return {converted.sqlstate}
         condition = f"record_image_eq(ROW(v), ROW((jsonb_populate_record(NULL::{column.reference}, {json})).v))"

@@ -20,7 +20,7 @@ def check_stores(report, session, outcomes):
 
 
 class TypePart:
-    """One column of a type: the row stored and the SQLSTATE are those of INSERT or UPDATE by jsonb_populate_record()."""
+    """One column of a type: the row and the SQLSTATE are those of INSERT or UPDATE by jsonb_populate_record()."""
     name = "type"
 
     def __init__(self, report, session, columns):
@@ -69,7 +69,8 @@ class TypePart:
             outcome = session.run(f"SELECT true FROM {reference}" if stored else
                                   f"INSERT INTO {reference} (brand, serial) VALUES ('b', 's')")
         elif stored:
-            outcome = session.run(f"UPDATE {reference} AS r SET v = n.v FROM {reference} AS o, (SELECT {new} AS v) AS n "
+            outcome = session.run(f"UPDATE {reference} AS r SET v = n.v FROM {reference} AS o, "
+                                  f"(SELECT {new} AS v) AS n "
                                   "RETURNING record_image_eq(ROW(o.v), ROW(r.v))")
         else:
             outcome = session.run(f"INSERT INTO {reference} (brand, serial, v) SELECT 'b', 's', {new}")
@@ -89,7 +90,8 @@ class TypePart:
 
     def call(self, column, payload, chosen, store, stored, expected, before):
         session, report = self.session, self.report
-        call = (f"SELECT public.product_upsert('{column.table}', {jsontext.literal(payload)}{options.arguments(chosen)})::text")
+        arguments = f"{jsontext.literal(payload)}{options.arguments(chosen)}"
+        call = f"SELECT public.product_upsert('{column.table}', {arguments})::text"
         session.must(f"SET LOCAL product_upsert.direct_store = {store}")
         outcome = session.run(call)
         report.count(outcome)
@@ -110,7 +112,8 @@ class TypePart:
         session, t, r = self.session, column.table, column.reference
         json = jsontext.literal(result)
         state = session.must(f"SELECT (SELECT count(*) FROM {t}), (SELECT bool_and(t *= r) FROM {t} AS t, {r} AS r), "
-                             f"{json} ->> 'action', (SELECT to_jsonb(t)::text FROM {t} AS t) = ({json} -> 'product')::text").rows
+                             f"{json} ->> 'action', "
+                             f"(SELECT to_jsonb(t)::text FROM {t} AS t) = ({json} -> 'product')::text").rows
         if state != [(1, True, expected.action, True)]:
             self.report.finding(f"{column.kind}: (rows, same row, action, product is the row) are {state[0]}, "
                                 f"expected (1, True, {expected.action}, True)", session.script)
@@ -164,7 +167,8 @@ class KeyPart:
             json = jsontext.literal(jsontext.obj([("k", value), ("v", jsontext.string(text))]))
             calls.append(session.run(f"SELECT product_upsert('{column.keyed}', {json}) ->> 'action'"))
             report.count(calls[-1])
-            if not report.judge(calls[-1], session.script, {expected.sqlstate, STACK_DEPTH}, internal) or not calls[-1].ok:
+            if not report.judge(calls[-1], session.script, {expected.sqlstate, STACK_DEPTH},
+                                internal) or not calls[-1].ok:
                 break
         if calls[-1].sqlstate == "lost":
             return calls[-1]
@@ -200,7 +204,8 @@ class TablePart:
             parts += [f"c{n} {column.kind}" for n, column in enumerate(chosen)]
             parts += [f"s{n} {text.replace('value_', f's{n}')}" for n, text in enumerate(extra)]
             partitioned = number % 5 == 4
-            session.must(f"CREATE TABLE {name} ({', '.join(parts)})" + (" PARTITION BY LIST (brand)" if partitioned else ""))
+            session.must(f"CREATE TABLE {name} ({', '.join(parts)})" +
+                         (" PARTITION BY LIST (brand)" if partitioned else ""))
             if partitioned:
                 session.must(f"CREATE TABLE {name}_b PARTITION OF {name} FOR VALUES IN ('b'); "
                              f"CREATE TABLE {name}_d PARTITION OF {name} DEFAULT")
@@ -210,7 +215,8 @@ class TablePart:
             pools = {f"c{n}": column.pool for n, column in enumerate(chosen)}
             pools.update({f"s{n}": ["1", '"x"', "null", "0", '"abcd"'] for n in range(len(extra))})
             # Sequences are not rolled back: they begin anew before each call.
-            sequences = session.must("SELECT coalesce(string_agg(format('setval(%s, 1, false)', objid), ', '), '1') FROM pg_depend "
+            sequences = session.must("SELECT coalesce(string_agg(format('setval(%s, 1, false)', objid), ', '), '1') "
+                                     "FROM pg_depend "
                                      f"WHERE refobjid = '{name}'::regclass AND deptype IN ('a', 'i') AND objid IN "
                                      "(SELECT oid FROM pg_class WHERE relkind = 'S')").value
             self.tables.append((name, pools, sequences))
@@ -240,7 +246,8 @@ class TablePart:
             payload, texts = jsontext.mutate_root(rng, payload), None
         unknown = rng.choice(["error", "error", "ignore"])
         self.session.begin("BEGIN")
-        self.session.must(f"SET LOCAL product_upsert.max_key_locks = {budget}; SET LOCAL product_upsert.unknown_fields = {unknown}; "
+        self.session.must(f"SET LOCAL product_upsert.max_key_locks = {budget}; "
+                          f"SET LOCAL product_upsert.unknown_fields = {unknown}; "
                           f"SET LOCAL product_upsert.default_table = '{name}'")
         self.session.must("SAVEPOINT fuzz")
         self.all_ways(name, payload, texts if count is not None else None)
@@ -261,12 +268,14 @@ class TablePart:
             self.report.finding(f"product_upsert(jsonb) differs: {short}, {whole}", self.session.script)
         locked = self.call(f"SELECT product_upsert_lock('{name}', {json})", "on", reference)
         if whole.ok and not locked.ok:
-            self.report.finding("product_upsert_lock() refuses what product_upsert() takes", self.session.script, locked)
+            self.report.finding("product_upsert_lock() refuses what product_upsert() takes", self.session.script,
+                                locked)
         self.compare_elements(name, elements, whole, reference)
         self.session.must(f"INSERT INTO {self.FEED} VALUES ({json})")
         loaded = self.call(f"SELECT product_upsert_from('{self.FEED}', '{name}')::text", "on", reference)
         if loaded.ok != whole.ok and STACK_DEPTH not in (loaded.sqlstate, whole.sqlstate):
-            self.report.finding(f"product_upsert_from() comes to {loaded}, product_upsert() to {whole}", self.session.script)
+            self.report.finding(f"product_upsert_from() comes to {loaded}, product_upsert() to {whole}",
+                                self.session.script)
 
     def compare_elements(self, name, elements, whole, reference):
         """The array's result is that of its elements one by one; its error is one that an element gives as well."""
@@ -282,8 +291,10 @@ class TablePart:
     def errors_of_fields(self, name, json):
         """SQLSTATEs that jsonb_populate_record() gives for one of the fields."""
         found = self.session.run(
-            f"SELECT DISTINCT fuzz.tried(format('SELECT jsonb_populate_record(NULL::{name}, %L)', jsonb_build_object(f.key, f.value))) "
-            f"FROM jsonb_array_elements(CASE jsonb_typeof({json}) WHEN 'array' THEN {json} ELSE jsonb_build_array({json}) END) AS e, "
+            f"SELECT DISTINCT fuzz.tried(format('SELECT jsonb_populate_record(NULL::{name}, %L)', "
+            "jsonb_build_object(f.key, f.value))) "
+            f"FROM jsonb_array_elements(CASE jsonb_typeof({json}) WHEN 'array' THEN {json} "
+            f"ELSE jsonb_build_array({json}) END) AS e, "
             "jsonb_each(CASE jsonb_typeof(e.value) WHEN 'object' THEN e.value ELSE '{}' END) AS f")
         assert found.ok or found.sqlstate == STACK_DEPTH, found
         self.session.run("ROLLBACK TO fuzz")

@@ -171,7 +171,8 @@ class Report:
         lines = [f"{'part':10} {'attempts':>9} {'accepted':>9} {'findings':>9}  rejected, by class of SQLSTATE"]
         for part in self.attempts:
             classes = ", ".join(f"{name}: {n}" for name, n in sorted(self.rejected[part].items()))
-            lines.append(f"{part:10} {self.attempts[part]:9} {self.accepted[part]:9} {self.findings[part]:9}  {classes}")
+            lines.append(f"{part:10} {self.attempts[part]:9} {self.accepted[part]:9} "
+                         f"{self.findings[part]:9}  {classes}")
         return "\n".join(lines)
 
 

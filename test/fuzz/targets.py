@@ -31,22 +31,27 @@ CREATE EXTENSION file_fdw;
 CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
 CREATE FOREIGN TABLE fuzz.file (brand text, serial text, manufacturer text) SERVER files OPTIONS (filename '/dev/null');
 CREATE TABLE fuzz.mixed (brand text, serial text, manufacturer text) PARTITION BY LIST (brand);
-CREATE FOREIGN TABLE fuzz.mixed_file PARTITION OF fuzz.mixed FOR VALUES IN ('b') SERVER files OPTIONS (filename '/dev/null');
+CREATE FOREIGN TABLE fuzz.mixed_file PARTITION OF fuzz.mixed FOR VALUES IN ('b')
+    SERVER files OPTIONS (filename '/dev/null');
 CREATE TEMP TABLE mine (brand text, serial text, manufacturer text, v int);
 """
 
 TARGETS = """fuzz.plain fuzz.no_key fuzz.no_columns fuzz.a_view fuzz.materialized fuzz.a_sequence fuzz.parts fuzz.part_b
-    fuzz.no_parts fuzz.parts_index fuzz.plain_brand_serial_manufacturer_idx fuzz.parent fuzz.child fuzz.ruled fuzz.unlogged
-    fuzz.payloads fuzz.file fuzz.mixed fuzz.mixed_file pg_temp.mine fuzz.pair pg_class pg_index pg_class_oid_index pg_authid
+    fuzz.no_parts fuzz.parts_index fuzz.plain_brand_serial_manufacturer_idx fuzz.parent fuzz.child fuzz.ruled
+    fuzz.unlogged
+    fuzz.payloads fuzz.file fuzz.mixed fuzz.mixed_file pg_temp.mine fuzz.pair pg_class pg_index pg_class_oid_index
+    pg_authid
     pg_stats pg_stat_activity information_schema.tables information_schema.sql_features pg_largeobject
     product_upsert_locks""".split()
 
 PAYLOADS = ["NULL", *(jsontext.literal(text) for text in (
-    '{"brand": "b", "serial": "s", "manufacturer": "m", "v": 2}', '{"brand": "new", "serial": null, "manufacturer": ""}', "{}", "[]",
+    '{"brand": "b", "serial": "s", "manufacturer": "m", "v": 2}',
+    '{"brand": "new", "serial": null, "manufacturer": ""}', "{}", "[]",
     "3", '[{"brand": "b", "serial": "s", "manufacturer": "m"}, {"brand": "d", "serial": "d", "manufacturer": "d"}]',
     '{"relname": "pg_class"}', '{"v": 1}'))]
 
-KEYS = ["'{}'", "NULL", "'{v}'", "'{brand}'", "'{brand,brand}'", "'{brand,NULL}'", "'{{brand,serial}}'", "'[0:1]={brand,serial}'",
+KEYS = ["'{}'", "NULL", "'{v}'", "'{brand}'", "'{brand,brand}'", "'{brand,NULL}'", "'{{brand,serial}}'",
+        "'[0:1]={brand,serial}'",
         "'{no_such}'", "'{ctid}'", "'{tableoid}'", f"'{{{','.join('abcdefghijklmnopqrstuvwxyz0123456')}}}'", "'{\"\"}'",
         "DEFAULT", "'{v,brand,serial}'"]
 
@@ -54,18 +59,23 @@ FUNCTIONS = ["product_upsert({t}, {p})", "product_upsert({t}, {p}, if_match => {
              "product_upsert_from({t}, {u})", "product_upsert_from({u}, {t})", "product_upsert_lock({t}, {p})",
              "product_upsert_protect({t})", "product_upsert_protect({t}, {k})", "product_upsert_unprotect({t})",
              "product_upsert_duplicates({t})", "product_upsert_merge_duplicates({t})",
-             "product_upsert_merge_duplicates({t}, {keep}, {dry}, {n})", "product_upsert_key({t})", "product_upsert_lookup_index({t})",
+             "product_upsert_merge_duplicates({t}, {keep}, {dry}, {n})", "product_upsert_key({t})",
+             "product_upsert_lookup_index({t})",
              "product_upsert_hash({h})", "product_upsert({p})", "product_upsert_guard()"]
 
-HASHED = ["NULL", "1", "1.0", "'x'", "'x'::text", "'x'::text COLLATE \"C\"", "ROW(1, 'x')", "ARRAY[1, 2]", "'{}'::json", "'{}'::jsonb",
-          "point '(1,2)'", "1::money", "VARIADIC ARRAY[1, 2]", "VARIADIC NULL::int[]", "'good'::fuzz.mood", "'1'::xid", "NULL::fuzz.pair",
+HASHED = ["NULL", "1", "1.0", "'x'", "'x'::text", "'x'::text COLLATE \"C\"", "ROW(1, 'x')", "ARRAY[1, 2]",
+          "'{}'::json", "'{}'::jsonb",
+          "point '(1,2)'", "1::money", "VARIADIC ARRAY[1, 2]", "VARIADIC NULL::int[]", "'good'::fuzz.mood", "'1'::xid",
+          "NULL::fuzz.pair",
           "int4range(1, 2)", "'a'::\"char\"", "repeat('x', 1000000)", "'NaN'::float8", "now()", "", "fuzz.plain"]
 
 # Core's own error for what is no trigger, or cannot be called in such a way.
-BY_CORE = {"0A000", "42883", "42725", "42704", "42P18", "42P13", "22P02", "42601", "42804", "22004", "22023", "42P16", "42P17", "42809"}
+BY_CORE = {"0A000", "42883", "42725", "42704", "42P18", "42P13", "22P02", "42601", "42804", "22004", "22023", "42P16",
+           "42P17", "42809"}
 
 TRIGGERS = ["{when} {event} ON {t} FOR EACH {level} EXECUTE FUNCTION product_upsert_guard({a})"]
-WRITES = ["INSERT INTO {t} VALUES ('b', 's', 'm', 7)", "UPDATE {t} SET v = 9", "UPDATE {t} SET brand = 'z'", "DELETE FROM {t}",
+WRITES = ["INSERT INTO {t} VALUES ('b', 's', 'm', 7)", "UPDATE {t} SET v = 9", "UPDATE {t} SET brand = 'z'",
+          "DELETE FROM {t}",
           "TRUNCATE {t}", "INSERT INTO {t} SELECT 'x', 'y', 'z' FROM generate_series(1, 2)"]
 ARGUMENTS = ["", "'v'", "'brand', 'serial', 'manufacturer'", "'no_such'", "''", "'brand', 'brand'", "'ctid'", "'BRAND'",
              ", ".join(["'brand'"] * 40)]
@@ -79,10 +89,11 @@ class TargetPart:
         # Lasts as long as the session that has made it.
         self.other = Session(report, "CREATE TEMP TABLE theirs (brand text, serial text, manufacturer text, v int)")
         self.targets = [f"'{name}'::regclass" for name in TARGETS]
-        self.targets += [f"{oid}::regclass" for oid in ("0", "4294967295", "1", "2147483648::oid",
-                                                         self.other.must("SELECT 'theirs'::regclass::oid").value)]
+        theirs = self.other.must("SELECT 'theirs'::regclass::oid").value
+        self.targets += [f"{oid}::regclass" for oid in ("0", "4294967295", "1", "2147483648::oid", theirs)]
         self.targets += [f"{row[0]}::regclass" for row in session.must(
-            "SELECT 'fuzz.gone'::regclass::oid UNION ALL SELECT reltoastrelid FROM pg_class WHERE oid = 'fuzz.plain'::regclass "
+            "SELECT 'fuzz.gone'::regclass::oid UNION ALL "
+            "SELECT reltoastrelid FROM pg_class WHERE oid = 'fuzz.plain'::regclass "
             "UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = "
             "(SELECT reltoastrelid FROM pg_class WHERE oid = 'fuzz.plain'::regclass)").rows]
         self.targets.append("NULL::regclass")
@@ -97,7 +108,9 @@ class TargetPart:
     def function(self, rng):
         call = rng.choice(FUNCTIONS).format(
             t=rng.choice(self.targets), u=rng.choice(self.targets), p=rng.choice(PAYLOADS), q=rng.choice(PAYLOADS),
-            k=rng.choice(KEYS), keep=rng.choice(["'oldest'", "'newest'", "''", "NULL"]), dry=rng.choice(["true", "false", "NULL"]),
+            k=rng.choice(KEYS), keep=rng.choice(["'oldest'", "'newest'", "''", "NULL"]), dry=rng.choice(["true",
+                                                                                                         "false",
+                                                                                                         "NULL"]),
             n=rng.choice(["1", "0", "-1", "NULL", "2147483647"]), h=", ".join(rng.choices(HASHED, k=rng.randint(0, 4))))
         self.session.begin("BEGIN")
         self.session.must("SAVEPOINT fuzz")
@@ -115,35 +128,43 @@ class TargetPart:
             self.report.finding(f"with direct_store = on: {on}; off: {off}", self.session.script)
 
     def trigger(self, rng):
-        target = rng.choice(["fuzz.plain", "fuzz.a_view", "fuzz.parts", "fuzz.part_b", "fuzz.parent", "fuzz.file", "pg_temp.mine"])
+        target = rng.choice(["fuzz.plain", "fuzz.a_view", "fuzz.parts", "fuzz.part_b", "fuzz.parent", "fuzz.file",
+                             "pg_temp.mine"])
         self.session.begin("BEGIN")
-        created = self.session.run("CREATE TRIGGER {name} ".format(name=rng.choice(["product_upsert_guard", "a_trigger"])) +
+        created = self.session.run("CREATE TRIGGER {name} ".format(name=rng.choice(["product_upsert_guard",
+                                                                                    "a_trigger"])) +
                                    TRIGGERS[0].format(
                                        when=rng.choice(["BEFORE", "AFTER", "AFTER", "INSTEAD OF"]), t=target,
-                                       event=rng.choice(["INSERT", "UPDATE", "DELETE", "INSERT OR UPDATE", "TRUNCATE", "UPDATE OF v"]),
+                                       event=rng.choice(["INSERT", "UPDATE", "DELETE", "INSERT OR UPDATE", "TRUNCATE",
+                                                         "UPDATE OF v"]),
                                        level=rng.choice(["ROW", "ROW", "STATEMENT"]), a=rng.choice(ARGUMENTS)))
         if not created.ok:
             return
         self.session.must("SAVEPOINT fuzz")
         statements = rng.sample(WRITES, 3) + [f"SELECT product_upsert('{{t}}', {rng.choice(PAYLOADS)})"]
-        statements += [f"SELECT {name}('{{t}}')" for name in ("product_upsert_key", "product_upsert_protect", "product_upsert_unprotect",
+        statements += [f"SELECT {name}('{{t}}')" for name in ("product_upsert_key", "product_upsert_protect",
+                                                              "product_upsert_unprotect",
                                                               "product_upsert_duplicates")]
         for statement in statements:
             outcome = self.session.run(statement.replace("{t}", target))
             self.report.count(outcome)
             # A plain statement may fail for core's own reasons, as 55000 for a view that cannot be written to.
-            if not self.report.judge(outcome, self.session.script, BY_CORE | {"55000", "42P10"}) or outcome.sqlstate == "lost":
+            if not self.report.judge(outcome, self.session.script, BY_CORE | {"55000",
+                                                                              "42P10"}) or outcome.sqlstate == "lost":
                 return
             self.session.must("ROLLBACK TO fuzz")
 
 
 # What another session does to the table in a loop: nothing here ends in an XX000 of ours.
 CHANGES = ["DROP TABLE fuzz.moving", "CREATE TABLE fuzz.moving (brand text, serial text, manufacturer text, v int)",
-           "ALTER TABLE fuzz.moving RENAME TO moved", "ALTER TABLE fuzz.moved RENAME TO moving", "DROP TABLE fuzz.moved",
+           "ALTER TABLE fuzz.moving RENAME TO moved", "ALTER TABLE fuzz.moved RENAME TO moving",
+           "DROP TABLE fuzz.moved",
            "ALTER TABLE fuzz.moving ALTER v TYPE text", "ALTER TABLE fuzz.moving ADD w int DEFAULT 3",
-           "ALTER TABLE fuzz.moving DROP COLUMN IF EXISTS w", "ALTER TABLE fuzz.moving DROP COLUMN brand", "TRUNCATE fuzz.moving",
+           "ALTER TABLE fuzz.moving DROP COLUMN IF EXISTS w", "ALTER TABLE fuzz.moving DROP COLUMN brand",
+           "TRUNCATE fuzz.moving",
            "CREATE INDEX ON fuzz.moving (brand, serial, manufacturer)", "SELECT product_upsert_protect('fuzz.moving')",
-           "SELECT product_upsert_unprotect('fuzz.moving')", "CREATE VIEW fuzz.moving AS SELECT 1 AS brand", "DROP VIEW fuzz.moving",
+           "SELECT product_upsert_unprotect('fuzz.moving')", "CREATE VIEW fuzz.moving AS SELECT 1 AS brand",
+           "DROP VIEW fuzz.moving",
            "SELECT product_upsert_protect('fuzz.moving', '{brand}')", "ALTER TABLE fuzz.moving SET SCHEMA public",
            "ALTER TABLE public.moving SET SCHEMA fuzz", "DROP TABLE public.moving", "VACUUM FULL fuzz.moving"]
 
@@ -180,14 +201,16 @@ class MovingPart:
 
     def call(self, rng):
         payload = rng.choice(PAYLOADS[1:])
-        call = rng.choice(["product_upsert(to_regclass('fuzz.moving'), {p})", "product_upsert('fuzz.moving', {p})", "product_upsert({p})",
-                           "product_upsert_from('fuzz.moving', 'fuzz.moving')", "product_upsert_from('fuzz.payloads', 'fuzz.moving')",
+        call = rng.choice(["product_upsert(to_regclass('fuzz.moving'), {p})", "product_upsert('fuzz.moving', {p})",
+                           "product_upsert({p})",
+                           "product_upsert_from('fuzz.moving', 'fuzz.moving')",
+                           "product_upsert_from('fuzz.payloads', 'fuzz.moving')",
                            "product_upsert_duplicates('fuzz.moving')", "product_upsert_merge_duplicates('fuzz.moving')",
                            "product_upsert_protect('fuzz.moving')", "product_upsert_key('fuzz.moving')",
-                           "product_upsert_lookup_index('fuzz.moving')", "product_upsert_lock('fuzz.moving', {p})"]).format(p=payload)
+                           "product_upsert_lookup_index('fuzz.moving')",
+                           "product_upsert_lock('fuzz.moving', {p})"]).format(p=payload)
         self.session.begin("SET product_upsert.default_table = 'fuzz.moving'")
         outcome = self.session.run(f"SELECT {call}")
         self.report.count(outcome)
         # Those of core's about what has gone meanwhile, as its own statements have them.
         self.report.judge(outcome, self.session.script, {"3F000", "42704"})
-
