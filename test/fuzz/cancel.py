@@ -1,6 +1,6 @@
 """
-Calls that take long are cancelled: how soon they end is shown. A time is no reason to fail: the bound that is asserted is
-so generous that only a call that cannot be cancelled at all exceeds it.
+Calls that take long are cancelled: how soon they end is shown. A time is no reason to fail: the bound asserted is so
+generous that only a call that cannot be cancelled at all exceeds it.
 """
 import threading
 import time
