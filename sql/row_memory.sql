@@ -178,6 +178,23 @@ SELECT jsonb_array_length(product_upsert('nested', (SELECT jsonb_agg(jsonb_build
 	  FROM generate_series(1, 100) AS i)));
 SELECT left(brand, 5), count(*) FROM nested GROUP BY 1 ORDER BY 1;
 
+-- The same with the domain below a range type: the check must go on with its own value after the call.
+CREATE TABLE bounded (brand text, serial text, manufacturer text);
+CREATE INDEX ON bounded (brand, serial, manufacturer);
+CREATE FUNCTION calls(int) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	IF $1 >= 100 THEN
+		PERFORM product_upsert('pu_row_memory.bounded',
+			'{"brand": "inner", "serial": "s", "manufacturer": "m", "span": "[1,2]"}');
+	END IF;
+	RETURN true;
+END $$;
+CREATE DOMAIN bound AS int CHECK (calls(VALUE) AND VALUE < 100);
+CREATE TYPE bounds AS RANGE (subtype = bound);
+ALTER TABLE bounded ADD COLUMN span bounds;
+SELECT product_upsert('bounded', '{"brand": "outer", "serial": "s", "manufacturer": "m", "span": "[200,300]"}');
+SELECT brand, span FROM bounded;
+
 -- Memory does not grow with the rows of a load: not where an index compares composite values either.
 CREATE TABLE memory (rows bigint, bytes bigint);
 CREATE SEQUENCE measured;

@@ -370,7 +370,7 @@ ConvertField(Column *column, const JsonbValue *field, bool in_use)
 		input = &fresh;
 	}
 	text = FieldText(field);
-	value = InputFunctionCall(&column->input_function, text, column->input_parameter, column->input_typmod);
+	value = InputFunctionCall(input, text, column->input_parameter, column->input_typmod);
 	pfree(text);
 	return value;
 }
