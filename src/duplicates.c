@@ -47,11 +47,14 @@ AppendGroups(StringInfo sql, Relation rel, const List *key)
 					 KeyList(key));
 }
 
-/* How many keys, given by the names of their columns, have more than one row? */
+/*
+ * How many keys, given by the names of their columns, have more than one row, of those that satisfy the
+ * condition, or of all if it is NULL?
+ */
 int64
-CountDuplicates(Relation rel, const List *key)
+CountDuplicates(Relation rel, const List *key, Expr *condition)
 {
-	CheckedSql	sql = {.relations = list_make1_oid(RelationGetRelid(rel))};
+	CheckedSql	sql = {.relations = list_make1_oid(RelationGetRelid(rel)), .condition = condition};
 	StringInfoData text;
 	bool		isnull;
 	int64		count;
@@ -199,9 +202,10 @@ ListDuplicates(Oid relid, Tuplestorestate *result, MemoryContext context)
 {
 	Relation	rel = OpenToLook(relid);
 	DestReceiver *receiver = CreateDestReceiver(DestTuplestore);
-	CheckedSql	sql = {.relations = list_make1_oid(relid)};
+	const Target *target = AcquireTarget(rel);
+	CheckedSql	sql = {.relations = list_make1_oid(relid), .condition = target->condition.source};
 
-	sql.text = WriteList(rel, KeyNames(AcquireTarget(rel)), ColumnNames(rel, IdentityColumns(rel)));
+	sql.text = WriteList(rel, KeyNames(target), ColumnNames(rel, IdentityColumns(rel)));
 	table_close(rel, NoLock);
 
 	SetTuplestoreDestReceiverParams(receiver, result, context, false, NULL, NULL);
