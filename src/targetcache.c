@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "condition.h"
 #include "target.h"
 #include "engine.h"
 #include "keyindex.h"
@@ -254,6 +255,7 @@ HasUnfinishedArbiter(const Target *target, Relation rel)
 void
 WarnOfMissingIndex(const Target *target)
 {
+	const Expr *condition = target->condition.source;
 	CachedTarget *entry;
 
 	if (OidIsValid(target->lookup_index))
@@ -265,11 +267,12 @@ WarnOfMissingIndex(const Target *target)
 	ereport(WARNING,
 			(errmsg("no index of table \"%s\" serves to look up its key", target->name),
 			 errdetail("Each call reads the whole table."),
-			 errhint("Let product_upsert_protect() create one, or run: CREATE INDEX %sON %s (%s).",
+			 errhint("Let product_upsert_protect() create one, or run: CREATE INDEX %sON %s (%s)%s%s.",
 					 target->partitioned ? "" : "CONCURRENTLY ",
 					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(target->relid)),
 												target->name),
-					 KeyColumnList(target))));
+					 KeyColumnList(target), condition ? " WHERE " : "",
+					 condition ? ConditionText(target->relid, condition) : "")));
 }
 
 /* Says so, once a session, if a unique index is a sign that not all rows count, and nothing declares that. */
