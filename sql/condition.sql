@@ -107,14 +107,14 @@ SELECT product_upsert_unprotect('product');
 TRUNCATE product RESTART IDENTITY CASCADE;
 INSERT INTO product (brand, serial, manufacturer, price, deleted_at) VALUES
 	('b', '1', 'm', NULL, '2024-01-01'), ('b', '1', 'm', NULL, NULL), ('b', '1', 'm', 2, '2024-01-01'), ('b', '1', 'm', 3, NULL),
-	('b', '2', 'm', 4, '2024-01-01'), ('b', '2', 'm', 5, NULL), ('b', '3', 'm', 6, '2024-01-01'), ('b', '3', 'm', 7, '2024-01-01');
+	('b', '2', 'm', 4, '2024-01-01'), ('b', '2', 'm', 5, NULL), ('b', '0', 'm', 6, '2024-01-01'), ('b', '0', 'm', 7, '2024-01-01');
 INSERT INTO child SELECT id FROM product;
 SELECT duplicate_keys FROM product_upsert_protect('product');
 SELECT key ->> 'serial', copies, rows FROM product_upsert_duplicates('product') ORDER BY 1;
 SELECT duplicate_keys FROM product_upsert_protect('product', condition => 'deleted_at IS NULL');
 SELECT key ->> 'serial', copies, rows FROM product_upsert_duplicates('product') ORDER BY 1;
 SELECT try($$ SELECT call('{"price": 5}') $$);
-SELECT * FROM merge('product', 'oldest', true);
+SELECT * FROM merge('product', 'oldest', true, 1);
 SELECT * FROM merge('product');
 SELECT id, serial, price, deleted_at FROM product ORDER BY id;
 SELECT * FROM child ORDER BY product;

@@ -129,10 +129,10 @@ ColumnsOf(const Node *expression)
 }
 
 static void
-RejectCondition(Relation rel, int sqlstate, const char *reason)
+RejectCondition(Relation rel, const char *reason)
 {
 	ereport(ERROR,
-			(errcode(sqlstate),
+			(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 			 errmsg("the key of table \"%s\" cannot have such a condition", RelationGetRelationName(rel)),
 			 errdetail_internal("%s", reason),
 			 errhint("The condition, which is the WHEN clause of the guard, must be immutable and of the"
@@ -168,19 +168,16 @@ ReadsVirtualColumn(Relation rel, const Node *condition)
 	return false;
 }
 
-/* Raises an error if an expression cannot be a condition. Runs no functions. */
+/* Raises 42P17 if an expression cannot be a condition. Runs no functions. */
 void
 CheckCondition(Relation rel, Node *condition)
 {
 	if (ReadsMoreThanColumns(condition))
-		RejectCondition(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
-						"It reads a system column, or the row as a whole.");
+		RejectCondition(rel, "It reads a system column, or the row as a whole.");
 	if (ReadsVirtualColumn(rel, condition))
-		RejectCondition(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
-						"It reads a generated column that is not stored.");
+		RejectCondition(rel, "It reads a generated column that is not stored.");
 	if (contain_mutable_functions(condition))
-		RejectCondition(rel, ERRCODE_INVALID_OBJECT_DEFINITION,
-						"It calls a function that is not marked IMMUTABLE.");
+		RejectCondition(rel, "It calls a function that is not marked IMMUTABLE.");
 }
 
 /* -- to a trigger and back, and to text --------------------------------------- */
