@@ -67,7 +67,7 @@ InnermostQuery(Query *query)
 	return query;
 }
 
-/* Adds the condition as if the text had it: whoever runs the statement needs to be allowed to read its columns. */
+/* Adds the condition as if the text had it: so who runs the statement must be allowed to read its columns. */
 static void
 AddCondition(Query *query, const Expr *condition)
 {

@@ -18,9 +18,8 @@
 #include "parser/parser.h"
 #include "rewrite/prs2lock.h"
 #include "rewrite/rewriteManip.h"
-#include "utils/lsyscache.h"
+#include "utils/builtins.h"
 #include "utils/rel.h"
-#include "utils/ruleutils.h"
 
 #include "column.h"
 #include "condition.h"
@@ -206,8 +205,10 @@ WhenToCondition(const Node *when)
 char *
 ConditionText(Oid relid, const Expr *condition)
 {
-	return deparse_expression((Node *) condition, deparse_context_for(get_rel_name(relid), relid),
-							  false, false);
+	text	   *nodes = cstring_to_text(nodeToString(condition));
+
+	return TextDatumGetCString(DirectFunctionCall2(pg_get_expr, PointerGetDatum(nodes),
+												   ObjectIdGetDatum(relid)));
 }
 
 /* -- evaluation --------------------------------------------------------------- */

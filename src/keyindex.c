@@ -249,13 +249,13 @@ ExemptsRows(Relation index, const Bitmapset *key_columns)
 
 /*
  * Can an insert yield to it? That is so if it is unique on exactly the key, with the same idea of equality,
- * and tells at once.
+ * for all rows that count, and tells at once.
  */
 bool
 CanArbitrate(const Target *target, Relation index)
 {
-	return index->rd_index->indimmediate && HasAllThatCount(target, index) &&
-		IsUniqueOnColumns(target, index) && HasKeyInFront(target, index);
+	return index->rd_index->indimmediate && IsUniqueOnColumns(target, index) &&
+		HasKeyInFront(target, index) && HasAllThatCount(target, index);
 }
 
 /*
