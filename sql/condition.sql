@@ -249,5 +249,21 @@ SELECT try($$ SELECT product_upsert('product', '{"brand": "p", "serial": "1", "m
 SELECT try($$ INSERT INTO product (brand, serial, manufacturer) VALUES ('p', '1', 'm') $$);
 RESET ROLE;
 
+-- Row-level security: a row that counts and is hidden is in the way; one that does not count is not.
+CREATE TABLE tenants (sku text, tenant text, deleted_at date);
+SELECT duplicate_keys FROM product_upsert_protect('tenants', '{sku}', 'deleted_at IS NULL');
+ALTER TABLE tenants ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON tenants USING (tenant = 'mine');
+INSERT INTO tenants VALUES ('a', 'other', NULL), ('b', 'other', '2024-01-01');
+GRANT SELECT, INSERT, UPDATE ON tenants TO pu_condition_reader;
+SET ROLE pu_condition_reader;
+SELECT try($$ SELECT product_upsert('tenants', '{"sku": "a", "tenant": "mine"}') $$);
+SELECT try($$ SELECT product_upsert('tenants', '{"sku": "b", "tenant": "mine"}') ->> 'action' $$);
+SELECT try($$ SELECT product_upsert('tenants', '{"sku": "b", "deleted_at": "2024-02-02"}') ->> 'action' $$);
+SELECT try($$ INSERT INTO tenants VALUES ('a', 'mine') $$);
+SELECT try($$ INSERT INTO tenants VALUES ('b', 'mine') $$);
+SELECT try($$ UPDATE tenants SET deleted_at = NULL $$);
+RESET ROLE;
+
 DROP SCHEMA pu_condition, pu_condition_impostor CASCADE;
 DROP ROLE pu_condition_reader;
