@@ -10,6 +10,7 @@ OBJS = product_upsert.o \
 	src/call.o \
 	src/checkedsql.o \
 	src/column.o \
+	src/condition.o \
 	src/ddl.o \
 	src/declaration.o \
 	src/duplicates.o \

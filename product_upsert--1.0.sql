@@ -59,15 +59,23 @@ CREATE FUNCTION product_upsert_lookup_index(target regclass) RETURNS regclass
 COMMENT ON FUNCTION product_upsert_lookup_index(regclass) IS
 	'index by which a table''s rows are looked up by key, or null';
 
--- Names in what it says are qualified, and row-level security does not hide what it counts.
+CREATE FUNCTION product_upsert_condition(target regclass) RETURNS text
+	AS 'MODULE_PATHNAME', 'product_upsert_condition'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION product_upsert_condition(regclass) IS
+	'condition that a table''s rows must satisfy for their keys to count, or null';
+
+-- Row-level security does not hide what it counts. The names in the condition are the caller's, so
+-- search_path is set when it has been read.
 CREATE FUNCTION product_upsert_protect(target regclass, key name[] DEFAULT '{brand,serial,manufacturer}',
+									   condition text DEFAULT NULL,
 									   OUT lookup_index regclass, OUT duplicate_keys bigint)
 	AS 'MODULE_PATHNAME', 'product_upsert_protect'
 	LANGUAGE C VOLATILE PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp
 	SET row_security = off;
 
-COMMENT ON FUNCTION product_upsert_protect(regclass, name[]) IS
+COMMENT ON FUNCTION product_upsert_protect(regclass, name[], text) IS
 	'declare a table''s key, and keep every writer from duplicating it';
 
 CREATE FUNCTION product_upsert_unprotect(target regclass) RETURNS void

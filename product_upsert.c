@@ -44,6 +44,7 @@ PG_FUNCTION_INFO_V1(product_upsert_unprotect);
 PG_FUNCTION_INFO_V1(product_upsert_duplicates);
 PG_FUNCTION_INFO_V1(product_upsert_hash);
 PG_FUNCTION_INFO_V1(product_upsert_key);
+PG_FUNCTION_INFO_V1(product_upsert_condition);
 PG_FUNCTION_INFO_V1(product_upsert_lookup_index);
 PG_FUNCTION_INFO_V1(product_upsert_merge_duplicates);
 
@@ -193,12 +194,14 @@ product_upsert_guard(PG_FUNCTION_ARGS)
 }
 
 /*
- * product_upsert_protect(target regclass, key name[], OUT lookup_index regclass, OUT duplicate_keys bigint)
+ * product_upsert_protect(target regclass, key name[], condition text,
+ *						  OUT lookup_index regclass, OUT duplicate_keys bigint)
  */
 Datum
 product_upsert_protect(PG_FUNCTION_ARGS)
 {
 	Oid			target = GetRelation(fcinfo, 0, "target");
+	const char *condition = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	int64		duplicate_keys;
 	Oid			index;
 	TupleDesc	desc;
@@ -209,7 +212,8 @@ product_upsert_protect(PG_FUNCTION_ARGS)
 		RejectNull("key");
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	index = ProtectTable(target, PG_GETARG_ARRAYTYPE_P(1), fcinfo->flinfo->fn_oid, &duplicate_keys);
+	index = ProtectTable(target, PG_GETARG_ARRAYTYPE_P(1), condition, fcinfo->flinfo->fn_oid,
+						 &duplicate_keys);
 	values[0] = ObjectIdGetDatum(index);
 	nulls[0] = !OidIsValid(index);
 	values[1] = Int64GetDatum(duplicate_keys);
@@ -256,6 +260,19 @@ Datum
 product_upsert_key(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_ARRAYTYPE_P(KeyColumns(GetRelation(fcinfo, 0, "target")));
+}
+
+/*
+ * product_upsert_condition(target regclass) returns text
+ */
+Datum
+product_upsert_condition(PG_FUNCTION_ARGS)
+{
+	const char *condition = KeyConditionText(GetRelation(fcinfo, 0, "target"));
+
+	if (condition == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(condition));
 }
 
 /*

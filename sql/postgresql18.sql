@@ -45,6 +45,11 @@ TABLE virtual ORDER BY id;
 CREATE TABLE virtual_key (brand text, lowered text GENERATED ALWAYS AS (lower(brand)) VIRTUAL);
 SELECT product_upsert_protect('virtual_key', '{lowered}');
 \echo :SQLSTATE
+SELECT product_upsert_protect('virtual_key', '{brand}', 'lowered > ''a''');
+\echo :SQLSTATE
+CREATE TRIGGER guard AFTER INSERT ON virtual_key FOR EACH ROW WHEN (NEW.lowered > 'a') EXECUTE FUNCTION product_upsert_guard(brand);
+SELECT product_upsert_condition('virtual_key');
+\echo :SQLSTATE
 
 -- A NOT NULL constraint that is not valid holds for what is written. A unique constraint on such a column does not identify
 -- rows: so this is not in the order of the codes, but of the places.

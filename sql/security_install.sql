@@ -32,7 +32,7 @@ SELECT install_beside(format('CREATE FUNCTION squatted.%s RETURNS %s LANGUAGE pl
 	('product_upsert_from(regclass, regclass, OUT bigint, OUT bigint, OUT bigint)', 'record'),
 	('product_upsert_lock(regclass, jsonb)', 'void'), ('product_upsert_guard()', 'trigger'),
 	('product_upsert_key(regclass)', 'name[]'), ('product_upsert_lookup_index(regclass)', 'regclass'),
-	('product_upsert_protect(regclass, name[], OUT regclass, OUT bigint)', 'record'), ('product_upsert_unprotect(regclass)', 'void'),
+	('product_upsert_protect(regclass, name[], text, OUT regclass, OUT bigint)', 'record'), ('product_upsert_unprotect(regclass)', 'void'),
 	('product_upsert_duplicates(regclass)', 'TABLE (key jsonb, copies bigint, rows jsonb)'),
 	('product_upsert_merge_duplicates(regclass, text, boolean, integer)', 'bigint')) AS f (function, result);
 SELECT install_beside('CREATE FUNCTION squatted.product_upsert_hash(VARIADIC "any") RETURNS bigint LANGUAGE internal AS ''pg_num_nulls''');

@@ -413,6 +413,7 @@ OpenBoth(BulkLoad *load, Oid source, Oid target)
 	RequireWholeTable(root);
 	load->target = AcquireTarget(load->rel);
 	WarnOfMissingIndex(load->target);
+	WarnOfExemption(load->target);
 	ChooseColumns(load);
 	CheckMayUpsert(load->target, load->given);
 }

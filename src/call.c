@@ -122,6 +122,7 @@ BeginCall(Call *call, Oid relid, Jsonb *payload, const char *function)
 	call->rel = OpenTable(relid, IsBeyondBudget(call->payload.nrows), function, &call->root);
 	call->target = AcquireTarget(call->rel);
 	WarnOfMissingIndex(call->target);
+	WarnOfExemption(call->target);
 	ReadRows(&call->payload, call->target, &call->position);
 }
 

@@ -14,11 +14,13 @@
 
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/analyze.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 
 #include "checkedsql.h"
+#include "compat.h"
 
 /* A statement that is being prepared or executed. */
 typedef struct CurrentSql
@@ -51,6 +53,35 @@ NamesAnotherRelation(Node *node, void *context)
 	return expression_tree_walker(node, NamesAnotherRelation, context);
 }
 
+/* Returns the query that is about a relation itself, not only about what a subquery in FROM makes of it. */
+static Query *
+InnermostQuery(Query *query)
+{
+	const RangeTblEntry *first = linitial(query->rtable);
+
+	while (first->rtekind == RTE_SUBQUERY)
+	{
+		query = first->subquery;
+		first = linitial(query->rtable);
+	}
+	return query;
+}
+
+/* Adds the condition as if the text had it: so who runs the statement must be allowed to read its columns. */
+static void
+AddCondition(Query *query, const Expr *condition)
+{
+	Node	   *added = copyObject((Node *) condition);
+	Bitmapset  *columns = NULL;
+
+	pull_varattnos(added, 1, &columns);
+	NameReadColumns(query, linitial(query->rtable), columns);
+	if (query->onConflict)
+		query->onConflict->arbiterWhere = added;
+	else
+		query->jointree->quals = make_and_qual(query->jointree->quals, added);
+}
+
 /* Hook: called when any statement was parsed. */
 static void
 CheckStatement(ParseState *pstate, Query *query, JumbleState *jumble)
@@ -67,8 +98,7 @@ CheckStatement(ParseState *pstate, Query *query, JumbleState *jumble)
 				 errmsg("another relation has taken the name of table \"%s\" during the call",
 						get_rel_name(linitial_oid(current.sql->relations)))));
 	if (current.sql->condition)
-		query->jointree->quals = make_and_qual(query->jointree->quals,
-											   copyObject((Node *) current.sql->condition));
+		AddCondition(InnermostQuery(query), current.sql->condition);
 	current.checked = true;
 }
 

@@ -19,7 +19,8 @@ typedef struct CheckedSql
 {
 	const char *text;
 	List	   *relations;		/* OIDs of all that the text names */
-	Expr	   *condition;		/* a further one, on the first relation (varno 1), or NULL */
+	Expr	   *condition;		/* a further one, on the first relation (varno 1), or NULL; of an INSERT that
+								 * can yield, it is that of the indexes which it yields to */
 } CheckedSql;
 
 extern void InitCheckedSql(void);

@@ -206,6 +206,21 @@ typedef RTEPermissionInfo NamedColumns;
 typedef RangeTblEntry NamedColumns;
 #endif
 
+/* Notes that the query reads these columns of the relation, as attribute numbers that the executor has. */
+static inline void
+NameReadColumns(Query *query, RangeTblEntry *entry, Bitmapset *columns)
+{
+#if PG_VERSION_NUM >= 160000
+	NamedColumns *named = getRTEPermissionInfo(query->rteperminfos, entry);
+#else
+	NamedColumns *named = entry;
+
+	(void) query;
+#endif
+	named->requiredPerms |= ACL_SELECT;
+	named->selectedCols = bms_add_members(named->selectedCols, columns);
+}
+
 /* Makes the relation the only one in the range table. */
 static inline NamedColumns *
 InitRangeTable(EState *estate, Relation rel)

@@ -33,6 +33,7 @@
 #include "utils/resowner.h"
 
 #include "compat.h"
+#include "condition.h"
 #include "ddl.h"
 #include "table.h"
 
@@ -153,9 +154,21 @@ RejectOtherTriggers(List *tables, const char *name, Oid function)
 		RejectOtherTrigger(lfirst_oid(cell), name, function);
 }
 
+/* What a WHEN clause needs must not be dropped; CreateTrigger() sees to that only if it has parsed it. */
+static void
+RecordNeedsOfWhen(const ObjectAddress *trigger, Oid relid, const Node *when)
+{
+	const bool	reverse_self = false;
+
+	if (when)
+		recordDependencyOnSingleRelExpr(trigger, (Node *) WhenToCondition(when), relid,
+										DEPENDENCY_NORMAL, DEPENDENCY_NORMAL, reverse_self);
+}
+
 static void
 ExecuteCreateTrigger(Oid relid, Node *command, Oid function)
 {
+	Node	   *when = ((CreateTrigStmt *) command)->whenClause;
 	const bool	is_internal = false;
 	const bool	in_partition = false;
 	List	   *tables;
@@ -167,16 +180,20 @@ ExecuteCreateTrigger(Oid relid, Node *command, Oid function)
 	tables = LockTree(relid, ShareRowExclusiveLock);
 	RejectOtherTriggers(tables, ((CreateTrigStmt *) command)->trigname, function);
 	trigger = CreateTrigger((CreateTrigStmt *) command, NULL, relid, InvalidOid, InvalidOid, InvalidOid,
-							function, InvalidOid, NULL, is_internal, in_partition);
+							function, InvalidOid, when, is_internal, in_partition);
+	RecordNeedsOfWhen(&trigger, relid, when);
 	EventTriggerCollectSimpleCommand(trigger, InvalidObjectAddress, command);
 }
 
 /*
  * CREATE OR REPLACE TRIGGER name AFTER INSERT OR UPDATE ON table
- *	 FOR EACH ROW EXECUTE FUNCTION function(arguments)
+ *	 FOR EACH ROW [WHEN (condition)] EXECUTE FUNCTION function(arguments)
+ *
+ * The condition is over the table's columns as varno 1, or NULL.
  */
 void
-ReplaceRowTrigger(Oid relid, const char *name, Oid function, const List *arguments)
+ReplaceRowTrigger(Oid relid, const char *name, Oid function, const List *arguments,
+				  const Expr *condition)
 {
 	CreateTrigStmt *command = makeNode(CreateTrigStmt);
 	ListCell   *cell;
@@ -191,6 +208,7 @@ ReplaceRowTrigger(Oid relid, const char *name, Oid function, const List *argumen
 	command->row = true;
 	command->timing = TRIGGER_TYPE_AFTER;
 	command->events = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE;
+	command->whenClause = condition ? ConditionToWhen(condition) : NULL;
 	RunCommand(relid, (Node *) command, ExecuteCreateTrigger, function);
 }
 
@@ -301,11 +319,11 @@ ExecuteCreateIndex(Oid relid, Node *command, Oid object pg_attribute_unused())
 }
 
 /*
- * CREATE INDEX ON table (expression), where the expression is over the table's columns as varno 1
- * and has no names in it. The index and its column are called as if that were a column of this name.
+ * CREATE INDEX ON table (expression) [WHERE condition], where both are over the table's columns as varno 1
+ * and have no names in them. The index and its column are called as if that were a column of this name.
  */
 void
-CreateIndexOn(Oid relid, Expr *expression, const char *column_name)
+CreateIndexOn(Oid relid, Expr *expression, const char *column_name, const Expr *condition)
 {
 	IndexStmt  *command = makeNode(IndexStmt);
 	IndexElem  *element = makeNode(IndexElem);
@@ -318,6 +336,7 @@ CreateIndexOn(Oid relid, Expr *expression, const char *column_name)
 	command->relation = TableOfCommand(relid);
 	command->accessMethod = DEFAULT_INDEX_TYPE;
 	command->indexParams = list_make1(element);
+	command->whereClause = copyObject((Node *) condition);
 	command->transformed = true;
 	RunCommand(relid, (Node *) command, ExecuteCreateIndex, InvalidOid);
 }

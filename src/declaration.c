@@ -16,10 +16,13 @@
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/prs2lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/syscache.h"
 
+#include "condition.h"
 #include "declaration.h"
 
 /* Is the function the one in C that has this name there, whatever schema the extension is in? */
@@ -85,10 +88,17 @@ IsGuard(const Trigger *trigger)
 		HasSymbol(trigger->tgfoid, GUARD_SYMBOL);
 }
 
-static bool
-SameArguments(const Trigger *a, const Trigger *b)
+/* Returns the trigger's WHEN clause, or NULL. */
+static Node *
+WhenClause(const Trigger *trigger)
 {
-	if (a->tgnargs != b->tgnargs)
+	return trigger->tgqual ? stringToNode(trigger->tgqual) : NULL;
+}
+
+static bool
+SameDeclaration(const Trigger *a, const Trigger *b)
+{
+	if (a->tgnargs != b->tgnargs || !equal(WhenClause(a), WhenClause(b)))
 		return false;
 	for (int i = 0; i < a->tgnargs; i++)
 	{
@@ -99,8 +109,8 @@ SameArguments(const Trigger *a, const Trigger *b)
 }
 
 /*
- * Returns the table's guard, or NULL. Its arguments declare the table's key, so if there
- * are several, they must agree: 42P17. Works on a copy, in the current memory context: the
+ * Returns the table's guard, or NULL. Its arguments and its WHEN clause declare the table's key, so if
+ * there are several, they must agree: 42P17. Works on a copy, in the current memory context: the
  * relation's own is replaced when its cache entry is rebuilt, which any look at a catalog may do.
  */
 const Trigger *
@@ -117,7 +127,7 @@ FindGuard(Relation rel)
 			continue;
 		if (guard == NULL)
 			guard = trigger;
-		else if (!SameArguments(guard, trigger))
+		else if (!SameDeclaration(guard, trigger))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 					 errmsg("triggers \"%s\" and \"%s\" of table \"%s\" declare different keys",
@@ -126,4 +136,35 @@ FindGuard(Relation rel)
 					 errtable(rel)));
 	}
 	return guard;
+}
+
+static void
+RejectOld(Relation rel, const Trigger *guard)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+			 errmsg("trigger \"%s\" of table \"%s\" has a WHEN clause that cannot be the condition of a key",
+					guard->tgname, RelationGetRelationName(rel)),
+			 errdetail("It reads OLD."),
+			 errhint("Declare the key anew, as product_upsert_protect() does."),
+			 errtable(rel)));
+}
+
+/*
+ * Returns the condition under which the table's rows count, as its guard's WHEN clause declares it, or
+ * NULL; raises an error for what cannot be one. Runs no functions.
+ */
+Expr *
+GuardCondition(Relation rel, const Trigger *guard)
+{
+	Node	   *when = guard ? WhenClause(guard) : NULL;
+	Expr	   *condition;
+
+	if (when == NULL)
+		return NULL;
+	if (bms_is_member(PRS2_OLD_VARNO, pull_varnos(NULL, when)))
+		RejectOld(rel, guard);
+	condition = WhenToCondition(when);
+	CheckCondition(rel, (Node *) condition);
+	return condition;
 }

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "commands/trigger.h"
+#include "nodes/primnodes.h"
 #include "utils/rel.h"
 
 /* The function in C that guards call. */
@@ -17,5 +18,6 @@ extern bool HasSymbol(Oid function, const char *symbol);
 extern Oid	FindSibling(Oid function, const char *symbol);
 extern bool IsGuard(const Trigger *trigger);
 extern const Trigger *FindGuard(Relation rel);
+extern Expr *GuardCondition(Relation rel, const Trigger *guard);
 
 #endif							/* PRODUCT_UPSERT_DECLARATION_H */

@@ -22,6 +22,7 @@
 
 #include "access.h"
 #include "checkedsql.h"
+#include "condition.h"
 #include "duplicates.h"
 #include "identity.h"
 #include "owner.h"
@@ -51,13 +52,13 @@ AppendGroups(StringInfo sql, Relation rel, const List *key)
 					 KeyList(key));
 }
 
-/* What the query asks of the caller: the key of all rows, row_security being off. */
+/* What the query asks of the caller: the key of all rows that count, row_security being off. */
 static void
-CheckMayCount(Relation rel, const List *key)
+CheckMayCount(Relation rel, const List *key, const Expr *condition)
 {
 	const bool	no_error = false;
 	Oid			relid = RelationGetRelid(rel);
-	Bitmapset  *columns = NULL;
+	Bitmapset  *columns = condition ? ColumnsOf((const Node *) condition) : NULL;
 	ListCell   *cell;
 
 	CheckSchema(relid);
@@ -68,19 +69,20 @@ CheckMayCount(Relation rel, const List *key)
 }
 
 /*
- * How many keys, given by the names of their columns, have more than one row? The query runs as the
- * table's owner, as CREATE INDEX does: who protects a table must not run the owner's functions as himself.
+ * How many keys, given by the names of their columns, have more than one row, of those that satisfy the
+ * condition, or of all if it is NULL? The query runs as the table's owner, as CREATE INDEX does: who protects
+ * a table must not run the owner's functions as himself.
  */
 int64
-CountDuplicates(Relation rel, const List *key)
+CountDuplicates(Relation rel, const List *key, Expr *condition)
 {
-	CheckedSql	sql = {.relations = list_make1_oid(RelationGetRelid(rel))};
+	CheckedSql	sql = {.relations = list_make1_oid(RelationGetRelid(rel)), .condition = condition};
 	StringInfoData text;
 	Caller		caller;
 	bool		isnull;
 	int64		count;
 
-	CheckMayCount(rel, key);
+	CheckMayCount(rel, key, condition);
 	initStringInfo(&text);
 	appendStringInfoString(&text, "SELECT pg_catalog.count(*) FROM (SELECT");
 	AppendGroups(&text, rel, key);
@@ -226,9 +228,10 @@ ListDuplicates(Oid relid, Tuplestorestate *result, MemoryContext context)
 {
 	Relation	rel = OpenToLook(relid);
 	DestReceiver *receiver = CreateDestReceiver(DestTuplestore);
-	CheckedSql	sql = {.relations = list_make1_oid(relid)};
+	const Target *target = AcquireTarget(rel);
+	CheckedSql	sql = {.relations = list_make1_oid(relid), .condition = target->condition.source};
 
-	sql.text = WriteList(rel, KeyNames(AcquireTarget(rel)), ColumnNames(rel, IdentityColumns(rel)));
+	sql.text = WriteList(rel, KeyNames(target), ColumnNames(rel, IdentityColumns(rel)));
 	table_close(rel, NoLock);
 
 	SetTuplestoreDestReceiverParams(receiver, result, context, false, NULL, NULL);

@@ -11,7 +11,7 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
-extern int64 CountDuplicates(Relation rel, const List *key);
+extern int64 CountDuplicates(Relation rel, const List *key, Expr *condition);
 extern void ListDuplicates(Oid relid, Tuplestorestate *result, MemoryContext context);
 
 #endif							/* PRODUCT_UPSERT_DUPLICATES_H */

@@ -10,7 +10,8 @@
  * has committed.
  *
  * It does not judge what was there before: an update that keeps the key passes, even if
- * the key has duplicates.
+ * the key has duplicates. If the key has a condition, that is the trigger's WHEN clause: so it
+ * fires for rows that satisfy it. An update by which a row comes to do so is as an insert.
  *
  * Memory that it allocates is freed by the executor after each row. Only the store lasts
  * longer: see guard_store.c.
@@ -27,6 +28,7 @@
 
 #include "access.h"
 #include "compat.h"
+#include "condition.h"
 #include "guard.h"
 #include "guard_store.h"
 #include "keyhash.h"
@@ -114,11 +116,11 @@ PartitionedTable(Relation rel, Target *target, TupleTableSlot *slot)
 }
 
 /*
- * Is a row version, or what became of it in this transaction, there with its key? Then it is
- * at *tid.
+ * Is a row version, or what became of it in this transaction, there with its key, and does it count? Then
+ * it is at *tid.
  */
 static bool
-IsAlive(Relation rel, const Target *target, TupleTableSlot *version, Snapshot snapshot,
+IsAlive(Relation rel, Target *target, TupleTableSlot *version, Snapshot snapshot,
 		ItemPointer tid)
 {
 	TableScanDesc scan = table_beginscan_tid(rel, snapshot);
@@ -132,7 +134,7 @@ IsAlive(Relation rel, const Target *target, TupleTableSlot *version, Snapshot sn
 	if (alive)
 	{
 		slot_getallattrs(latest);
-		alive = KeepsKey(target, version, latest);
+		alive = KeepsKey(target, version, latest) && SatisfiesCondition(target, latest);
 	}
 	ExecDropSingleTupleTableSlot(latest);
 	return alive;
@@ -177,7 +179,7 @@ ReportTakenKey(const GuardedTable *guarded, Relation rel, const Trigger *trigger
 
 /* Finds another row with the key, with a snapshot that is newer than the lock. */
 static bool
-FindOther(const GuardedTable *guarded, Store *store, const TriggerData *event, const Target *target,
+FindOther(const GuardedTable *guarded, Store *store, const TriggerData *event, Target *target,
 		  TupleTableSlot *written, TupleTableSlot *other)
 {
 	Relation	rel = event->tg_relation;
@@ -219,7 +221,7 @@ DescribeGuardedKey(void *arg, uint32 hash pg_attribute_unused())
  * transaction may be going to insert the row anew, and will need the lock for that.
  */
 static void
-RequireFreeKey(GuardedTable *guarded, Store *store, const TriggerData *event, const Target *target,
+RequireFreeKey(GuardedTable *guarded, Store *store, const TriggerData *event, Target *target,
 			   TupleTableSlot *written)
 {
 	uint32		hash = HashKeyForLock(guarded->target, &guarded->row);
@@ -294,7 +296,8 @@ Guard(const TriggerData *event)
 	if (is_update)
 	{
 		slot_getallattrs(event->tg_trigslot);
-		if (KeepsKey(target, event->tg_trigslot, written))
+		if (KeepsKey(target, event->tg_trigslot, written) &&
+			SatisfiesCondition(target, event->tg_trigslot))
 			return;
 	}
 

@@ -129,13 +129,18 @@ KeyCondition(const Target *target, const Bitmapset *null_columns, int parameter)
 	return make_ands_explicit(MatchColumns(target, null_columns, &parameter));
 }
 
-/* The same, and if an index has the hash of the key, that it has the hash in one more parameter. */
+/*
+ * The same, and that the row counts, and if an index has the hash of the key, that it has the hash in one
+ * more parameter.
+ */
 Expr *
-KeyAndHashCondition(const Target *target, const Bitmapset *null_columns, int parameter)
+LookupCondition(const Target *target, const Bitmapset *null_columns, int parameter)
 {
 	List	   *matches = MatchColumns(target, null_columns, &parameter);
 
 	if (IsKeyIndexOnHash(target))
 		matches = lappend(matches, MatchHash(target, parameter));
+	if (target->condition.source)
+		matches = lappend(matches, target->condition.source);
 	return make_ands_explicit(matches);
 }

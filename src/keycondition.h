@@ -10,6 +10,6 @@
 extern Expr *ParameterValue(int number, Oid type, Oid collation);
 extern Expr *ColumnValue(TupleDesc desc, AttrNumber attnum);
 extern Expr *KeyCondition(const Target *target, const Bitmapset *null_columns, int parameter);
-extern Expr *KeyAndHashCondition(const Target *target, const Bitmapset *null_columns, int parameter);
+extern Expr *LookupCondition(const Target *target, const Bitmapset *null_columns, int parameter);
 
 #endif							/* PRODUCT_UPSERT_KEYCONDITION_H */

@@ -16,6 +16,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "condition.h"
 #include "declaration.h"
 #include "keyhash.h"
 #include "keyindex.h"
@@ -42,11 +43,32 @@ SharesEquality(const KeyColumn *key, Relation index, int position)
 		op_in_opfamily(key->eq_operator, index->rd_opfamily[position]);
 }
 
-/* Core's function for the predicate would run functions to fold constants. */
 static bool
 IsPartial(Relation index)
 {
 	return !heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+}
+
+/*
+ * Returns the index's predicate, or NULL, as it is in the catalog: core's function for it would run
+ * functions to fold constants.
+ */
+Expr *
+IndexPredicate(Relation index)
+{
+	bool		isnull;
+	Datum		predicate = SysCacheGetAttr(INDEXRELID, index->rd_indextuple,
+											Anum_pg_index_indpred, &isnull);
+
+	return isnull ? NULL : (Expr *) stringToNode(TextDatumGetCString(predicate));
+}
+
+/* Has it all rows that count? So it is if its predicate is the key's condition. */
+static bool
+HasAllThatCount(const Target *target, Relation index)
+{
+	return !IsPartial(index) ||
+		(target->condition.source && equal(IndexPredicate(index), target->condition.source));
 }
 
 /* Returns the expressions that the index has for columns, as they are in the catalog. */
@@ -60,11 +82,11 @@ IndexExpressions(Relation index)
 	return isnull ? NIL : (List *) stringToNode(TextDatumGetCString(expressions));
 }
 
-/* Has the index all rows, and may it be searched? */
+/* Has the index all rows that count, and may it be searched? */
 static bool
-IsUsable(Relation index)
+IsUsable(const Target *target, Relation index)
 {
-	return index->rd_index->indisvalid && !IsPartial(index);
+	return index->rd_index->indisvalid && HasAllThatCount(target, index);
 }
 
 /* Can a search for the key start from this index? */
@@ -73,7 +95,7 @@ ServesLookup(const Target *target, Relation index)
 {
 	const KeyColumn *key = KeyColumnOfIndex(target, index, 0);
 
-	return IsUsable(index) &&
+	return IsUsable(target, index) &&
 		(index->rd_rel->relam == BTREE_AM_OID || index->rd_rel->relam == HASH_AM_OID) &&
 		key != NULL && SharesEquality(key, index, 0);
 }
@@ -112,7 +134,7 @@ HashFunctionOfIndex(const Target *target, Relation index)
 {
 	FuncExpr   *call;
 
-	if (!IsUsable(index) || index->rd_index->indkey.values[0] != InvalidAttrNumber ||
+	if (!IsUsable(target, index) || index->rd_index->indkey.values[0] != InvalidAttrNumber ||
 		index->rd_opfamily[0] != INTEGER_BTREE_FAM_OID)
 		return InvalidOid;
 	call = linitial(IndexExpressions(index));
@@ -143,6 +165,7 @@ MakeKeyIndex(Relation index)
 
 	result->oid = RelationGetRelid(index);
 	result->natts = index->rd_index->indnkeyatts;
+	result->partial = IsPartial(index);
 	/* Built over broken HOT chains, it must not be used by who could see their older members. */
 	if (index->rd_index->indcheckxmin)
 		result->not_before = HeapTupleHeaderGetXmin(index->rd_indextuple->t_data);
@@ -208,14 +231,31 @@ IsUniqueOnColumns(const Target *target, Relation index)
 }
 
 /*
+ * Does the index keep the key unique among some of the rows, by more than the key itself? Then
+ * the others, such as deleted ones, may well have the key of one of them.
+ */
+bool
+ExemptsRows(Relation index, const Bitmapset *key_columns)
+{
+	Bitmapset  *columns = NULL;
+
+	if (!index->rd_index->indisunique || !IsPartial(index))
+		return false;
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+		columns = bms_add_member(columns, index->rd_index->indkey.values[i]);
+	return bms_equal(columns, key_columns) &&
+		!bms_is_subset(ColumnsOf((Node *) IndexPredicate(index)), key_columns);
+}
+
+/*
  * Can an insert yield to it? That is so if it is unique on exactly the key, with the same idea of equality,
- * and tells at once.
+ * for all rows that count, and tells at once.
  */
 bool
 CanArbitrate(const Target *target, Relation index)
 {
-	return index->rd_index->indimmediate && !IsPartial(index) &&
-		IsUniqueOnColumns(target, index) && HasKeyInFront(target, index);
+	return index->rd_index->indimmediate && IsUniqueOnColumns(target, index) &&
+		HasKeyInFront(target, index) && HasAllThatCount(target, index);
 }
 
 /*
@@ -242,17 +282,32 @@ HasWriteRules(Relation rel)
 	return false;
 }
 
-/* The index by which the whole key is found: best by its hash, else the fewer columns the better. */
+/* Best is an index on the hash, then one without rows that do not count, then one with fewer columns. */
+static bool
+IsBetterToFind(const KeyIndex *candidate, const KeyIndex *best)
+{
+	if (best == NULL)
+		return true;
+	if (OidIsValid(candidate->hash_function) != OidIsValid(best->hash_function))
+		return OidIsValid(candidate->hash_function);
+	if (candidate->partial != best->partial)
+		return candidate->partial;
+	return candidate->natts < best->natts;
+}
+
+/* The index by which the whole key is found. */
 static void
 ConsiderToFind(Target *target, Relation index)
 {
 	Oid			hash_function = HashFunctionOfIndex(target, index);
+	KeyIndex   *candidate = NULL;
 
 	if (OidIsValid(hash_function))
-		target->key_index = BuildHashIndex(index, hash_function);
-	else if (IsUsable(index) && HasKeyInFront(target, index) && !IsKeyIndexOnHash(target) &&
-			 (target->key_index == NULL || index->rd_index->indnkeyatts < target->key_index->natts))
-		target->key_index = BuildKeyIndex(target, index);
+		candidate = BuildHashIndex(index, hash_function);
+	else if (IsUsable(target, index) && HasKeyInFront(target, index))
+		candidate = BuildKeyIndex(target, index);
+	if (candidate && IsBetterToFind(candidate, target->key_index))
+		target->key_index = candidate;
 }
 
 /* Failing that, the index from which a search can start: best by a hash index, which takes any length. */
@@ -282,6 +337,14 @@ ConsiderToYield(Target *target, Relation index, bool has_children)
 	target->index_enforces_nulls |= !has_children && index->rd_index->indnullsnotdistinct;
 }
 
+/* Until a condition is declared, an index that exempts rows is a sign that there ought to be one. */
+static void
+ConsiderToWarn(Target *target, Relation index)
+{
+	if (target->condition.source == NULL && ExemptsRows(index, target->key_columns))
+		target->exempting_index = RelationGetRelid(index);
+}
+
 /* Works out what the table's indexes are good for. */
 void
 BuildIndexes(Target *target, Relation rel)
@@ -298,6 +361,7 @@ BuildIndexes(Target *target, Relation rel)
 		ConsiderToFind(target, index);
 		ConsiderToStart(target, index);
 		ConsiderToYield(target, index, has_children);
+		ConsiderToWarn(target, index);
 		index_close(index, AccessShareLock);
 	}
 	if (!target->yields)

@@ -8,6 +8,8 @@
 #include "target.h"
 
 extern void BuildIndexes(Target *target, Relation rel);
+extern Expr *IndexPredicate(Relation index);
+extern bool ExemptsRows(Relation index, const Bitmapset *key_columns);
 extern bool IsKeyIndexOnHash(const Target *target);
 extern bool CanArbitrate(const Target *target, Relation index);
 extern bool LooksUnfinished(const Target *target, Relation rel);

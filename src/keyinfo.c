@@ -5,9 +5,8 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/pg_type.h"
-#include "utils/builtins.h"
 
+#include "condition.h"
 #include "keyinfo.h"
 #include "table.h"
 #include "targetcache.h"
@@ -18,12 +17,21 @@ KeyColumns(Oid relid)
 {
 	Relation	rel = OpenToLook(relid);
 	Target	   *target = AcquireTarget(rel);
-	Datum	   *names = palloc(target->nkey_columns * sizeof(Datum));
 
-	for (int i = 0; i < target->nkey_columns; i++)
-		names[i] = DirectFunctionCall1(namein, CStringGetDatum(target->keys[i].column->name));
 	table_close(rel, AccessShareLock);
-	return construct_array(names, target->nkey_columns, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR);
+	return KeyColumnArray(target);
+}
+
+/* The condition under which rows count, as the table's guard declares it, or NULL. */
+char *
+KeyConditionText(Oid relid)
+{
+	Relation	rel = OpenToLook(relid);
+	const Target *target = AcquireTarget(rel);
+	char	   *condition = target->condition.source ? ConditionText(relid, target->condition.source) : NULL;
+
+	table_close(rel, AccessShareLock);
+	return condition;
 }
 
 /*

@@ -10,6 +10,7 @@
 #include "utils/array.h"
 
 extern ArrayType *KeyColumns(Oid relid);
+extern char *KeyConditionText(Oid relid);
 extern Oid	LookupIndex(Oid relid);
 
 #endif							/* PRODUCT_UPSERT_KEYINFO_H */

@@ -20,7 +20,6 @@
 #include "executor/spi.h"
 #include "executor/tstoreReceiver.h"
 #include "miscadmin.h"
-#include "optimizer/optimizer.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -33,6 +32,7 @@
 #include "access.h"
 #include "checkedsql.h"
 #include "keyhash.h"
+#include "keyindex.h"
 #include "keylock.h"
 #include "merge.h"
 #include "merge_rows.h"
@@ -127,6 +127,7 @@ FindDuplicates(Merge *merge)
 	CheckedSql	sql = {
 		.text = WriteSearch(target, merge->options->max_keys),
 		.relations = list_make1_oid(merge->relid),
+		.condition = target->condition.source,
 	};
 
 	merge->keys = tuplestore_begin_heap(random_access, beyond_transaction, work_mem);
@@ -254,32 +255,7 @@ KeyColumnsIn(const Target *target, Oid relid)
 	return columns;
 }
 
-/*
- * Does the index keep the key unique among some of the rows, by more than the key itself? Then
- * the others may well have the key of one of them.
- */
-static bool
-ExemptsRows(Relation index, const Bitmapset *key_columns)
-{
-	Bitmapset  *columns = NULL;
-	Bitmapset  *tested = NULL;
-	int			member = -1;
-
-	if (!index->rd_index->indisunique || RelationGetIndexPredicate(index) == NIL)
-		return false;
-	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
-		columns = bms_add_member(columns, index->rd_index->indkey.values[i]);
-	if (!bms_equal(columns, key_columns))
-		return false;
-	pull_varattnos((Node *) RelationGetIndexPredicate(index), 1, &tested);
-	while ((member = bms_next_member(tested, member)) >= 0)
-	{
-		if (!bms_is_member(member + FirstLowInvalidHeapAttributeNumber, key_columns))
-			return true;
-	}
-	return false;
-}
-
+/* Until a condition tells which rows count, those that an index exempts would be merged with the others. */
 static void
 RejectExemptions(const MergedTable *table, Oid relid)
 {
@@ -298,8 +274,9 @@ RejectExemptions(const MergedTable *table, Oid relid)
 					 errdetail("Its unique index \"%s\" on the key has a condition, so rows that do not"
 							   " satisfy it, such as deleted ones, may have the key of one that does.",
 							   RelationGetRelationName(index)),
-					 errhint("Delete the rows that do not count; or drop the index, if they are to be"
-							 " merged, too."),
+					 errhint("Let only rows that satisfy it count: SELECT %s; or drop the index, if the"
+							 " others are to be merged, too.",
+							 ProtectCall(table->target, RelationGetRelid(index))),
 					 errtable(table->rel)));
 		index_close(index, AccessShareLock);
 	}
@@ -442,8 +419,11 @@ BeginMerge(Merge *merge)
 		FindDuplicates(merge);
 	}
 	DescribeRows(table);
-	foreach(cell, table->tables)
-		RejectExemptions(table, lfirst_oid(cell));
+	if (table->target->condition.source == NULL)
+	{
+		foreach(cell, table->tables)
+			RejectExemptions(table, lfirst_oid(cell));
+	}
 	merge->references = FindReferences(table);
 	LockDuplicates(merge);
 }

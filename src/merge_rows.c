@@ -53,7 +53,7 @@ QualifiedName(Oid relid)
 									  get_rel_name(relid));
 }
 
-/* Not the key, nor what a column of the key is generated from. */
+/* Not the key, nor what it depends on whether the row counts, nor what these are generated from. */
 static void
 FindFillable(MergedTable *table)
 {
@@ -69,6 +69,7 @@ FindFillable(MergedTable *table)
 	}
 	table->fillable = bms_del_members(table->fillable, target->key_columns);
 	table->fillable = bms_del_members(table->fillable, target->key_fields);
+	table->fillable = bms_del_members(table->fillable, target->condition_columns);
 }
 
 /* Works out what is to be known of the table's rows. It is locked, with those below it. */
@@ -191,7 +192,7 @@ RowCondition(const MergedTable *table, RowStatement kind, const Bitmapset *colum
 	Bitmapset  *null_columns = bms_intersect(columns, target->key_columns);
 
 	if (kind == LOCK_ROWS || kind == READ_ROWS)
-		return KeyAndHashCondition(target, null_columns, 1);
+		return LookupCondition(target, null_columns, 1);
 	return target->partitioned ? KeyCondition(target, null_columns, 3) : NULL;
 }
 

@@ -2,12 +2,14 @@
  * protect.c
  *		Declaring a table's key, and taking that back.
  *
- * A key is declared by the guard trigger, whose arguments are its columns. What is there already
+ * A key is declared by the guard trigger: its arguments are the key's columns, its WHEN clause is the
+ * condition under which the key counts. What is there already
  * stays as it is: with nothing to do, no writer is kept waiting.
  */
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
@@ -16,9 +18,11 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "condition.h"
 #include "ddl.h"
 #include "declaration.h"
 #include "duplicates.h"
@@ -28,6 +32,13 @@
 #include "keyinfo.h"
 #include "protect.h"
 #include "table.h"
+
+/* What a key is declared to be. */
+typedef struct Declaration
+{
+	List	   *key;			/* names of columns */
+	Expr	   *condition;		/* on the table, or NULL */
+} Declaration;
 
 /* What the trigger is called if there is none to replace, and what the index on the hash is called after. */
 #define GUARD_NAME		"product_upsert_guard"
@@ -120,6 +131,14 @@ RunsGuard(const Trigger *trigger)
 }
 
 static bool
+HasWhen(const Trigger *trigger, const Expr *condition)
+{
+	if (trigger->tgqual == NULL || condition == NULL)
+		return trigger->tgqual == NULL && condition == NULL;
+	return equal(stringToNode(trigger->tgqual), ConditionToWhen(condition));
+}
+
+static bool
 HasArguments(const Trigger *trigger, const List *arguments)
 {
 	ListCell   *cell;
@@ -134,18 +153,24 @@ HasArguments(const Trigger *trigger, const List *arguments)
 	return true;
 }
 
-/* Does it guard every row that is inserted or updated? */
 static bool
-GuardsAllRows(const Trigger *trigger)
+Declares(const Trigger *trigger, const Declaration *wanted)
+{
+	return HasArguments(trigger, wanted->key) && HasWhen(trigger, wanted->condition);
+}
+
+/* Is it fired for every row that is inserted or updated, but for its WHEN clause? */
+static bool
+FiresForAllRows(const Trigger *trigger)
 {
 	const int16 wanted = TRIGGER_TYPE_ROW | TRIGGER_TYPE_AFTER | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE;
 
-	return trigger->tgtype == wanted && trigger->tgnattr == 0 && trigger->tgqual == NULL;
+	return trigger->tgtype == wanted && trigger->tgnattr == 0;
 }
 
 /* Sorts the triggers of a copy, which the cache may replace its own by meanwhile. */
 static Guards
-FindGuards(Relation rel, const List *key)
+FindGuards(Relation rel, const Declaration *wanted)
 {
 	const TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
 	Guards		guards = {0};
@@ -153,7 +178,7 @@ FindGuards(Relation rel, const List *key)
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
 		const Trigger *trigger = &triggers->triggers[i];
-		bool		is_same = HasArguments(trigger, key) && GuardsAllRows(trigger);
+		bool		is_same = Declares(trigger, wanted) && FiresForAllRows(trigger);
 
 		if (!RunsGuard(trigger))
 			continue;
@@ -232,17 +257,18 @@ IsEnabledEverywhere(Relation rel, const Trigger *guard)
 
 /* Does one more thing that is to be done, and returns whether there was any. */
 static bool
-ImproveGuards(Oid relid, const List *key, Oid function)
+ImproveGuards(Oid relid, const Declaration *wanted, Oid function)
 {
 	Relation	rel = OpenToLook(relid);
-	Guards		guards = FindGuards(rel, key);
+	Guards		guards = FindGuards(rel, wanted);
 	bool		is_enabled = guards.is_same && IsEnabledEverywhere(rel, guards.kept);
 
 	table_close(rel, NoLock);
 	if (guards.others)
 		DropTrigger(relid, linitial(guards.others));
 	else if (!guards.is_same)
-		ReplaceRowTrigger(relid, guards.kept ? guards.kept->tgname : GUARD_NAME, function, key);
+		ReplaceRowTrigger(relid, guards.kept ? guards.kept->tgname : GUARD_NAME, function, wanted->key,
+						  wanted->condition);
 	else if (!is_enabled)
 		EnableTrigger(relid, guards.kept->tgname);
 	else
@@ -261,23 +287,38 @@ RejectForeignPartition(Oid relid)
 			 errdetail("It has a partition that is a foreign table.")));
 }
 
+/* The declaration as one of the partition's, whose columns may be elsewhere. */
+static Declaration
+TranslateDeclaration(Relation rel, Relation partition, const Declaration *wanted)
+{
+	List	   *condition = list_make1(wanted->condition);
+
+	if (wanted->condition == NULL)
+		return *wanted;
+	return (Declaration) {
+		.key = wanted->key,
+		.condition = linitial(map_partition_varattnos(condition, 1, partition, rel)),
+	};
+}
+
 /*
- * A partition's own guard with the same arguments is replaced by that of the partitioned table, or
+ * A partition's own guard with the same declaration is replaced by that of the partitioned table, or
  * does no harm beside it; one with others would declare another key.
  */
 static void
-CheckPartition(Oid relid, Relation partition, const List *key)
+CheckPartition(Relation rel, Relation partition, const Declaration *wanted)
 {
 	const TriggerDesc *triggers = CopyTriggerDesc(partition->trigdesc);
+	Declaration own = TranslateDeclaration(rel, partition, wanted);
 
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
 		const Trigger *trigger = &triggers->triggers[i];
 
-		if (RunsGuard(trigger) && !trigger->tgisclone && !HasArguments(trigger, key))
+		if (RunsGuard(trigger) && !trigger->tgisclone && !Declares(trigger, &own))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-					 errmsg("cannot protect table \"%s\"", TableName(relid)),
+					 errmsg("cannot protect table \"%s\"", TableName(RelationGetRelid(rel))),
 					 errdetail("Its partition \"%s\" is protected with another key.",
 							   TableName(RelationGetRelid(partition))),
 					 errhint("Unprotect the partition, or drop its trigger \"%s\".", trigger->tgname)));
@@ -285,21 +326,21 @@ CheckPartition(Oid relid, Relation partition, const List *key)
 }
 
 static void
-CheckPartitions(Oid relid, const List *key)
+CheckPartitions(Relation rel, const Declaration *wanted)
 {
-	List	   *tables = find_all_inheritors(relid, AccessShareLock, NULL);
+	List	   *tables = find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL);
 	ListCell   *cell;
 
 	foreach(cell, tables)
 	{
 		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
-			RejectForeignPartition(relid);
+			RejectForeignPartition(RelationGetRelid(rel));
 	}
 	for_each_from(cell, tables, 1)
 	{
 		Relation	partition = table_open(lfirst_oid(cell), NoLock);
 
-		CheckPartition(relid, partition, key);
+		CheckPartition(rel, partition, wanted);
 		table_close(partition, NoLock);
 	}
 	list_free(tables);
@@ -308,16 +349,14 @@ CheckPartitions(Oid relid, const List *key)
 /* -- the whole ----------------------------------------------------------------- */
 
 static void
-CheckKind(Relation rel, const List *key)
+CheckKind(Relation rel, const Declaration *wanted)
 {
-	Oid			relid = RelationGetRelid(rel);
-
 	if (rel->rd_rel->relispartition || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		CheckPartitions(relid, key);
+		CheckPartitions(rel, wanted);
 	else if (rel->rd_rel->relkind != RELKIND_RELATION)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("cannot protect relation \"%s\"", TableName(relid)),
+				 errmsg("cannot protect relation \"%s\"", TableName(RelationGetRelid(rel))),
 				 errdetail_relkind_not_supported(rel->rd_rel->relkind)));
 }
 
@@ -338,13 +377,28 @@ HashOfKey(Relation rel, const List *key, Oid function)
 }
 
 static void
-CreateHashIndex(Oid relid, const List *key, Oid function)
+CreateHashIndex(Oid relid, const Declaration *wanted, Oid function)
 {
 	Relation	rel = OpenToLook(relid);
-	Expr	   *hash = HashOfKey(rel, key, function);
+	Expr	   *hash = HashOfKey(rel, wanted->key, function);
 
 	table_close(rel, NoLock);
-	CreateIndexOn(relid, hash, HASH_NAME);
+	CreateIndexOn(relid, hash, HASH_NAME, wanted->condition);
+}
+
+/* Returns what is asked for. The names in the condition are the caller's. */
+static Declaration
+ReadDeclaration(Oid relid, ArrayType *key, const char *condition)
+{
+	Declaration declaration = {.key = ReadKey(key)};
+	Relation	rel;
+
+	if (condition == NULL)
+		return declaration;
+	rel = OpenToLook(relid);
+	declaration.condition = ParseCondition(rel, condition);
+	table_close(rel, NoLock);
+	return declaration;
 }
 
 /*
@@ -352,11 +406,10 @@ CreateHashIndex(Oid relid, const List *key, Oid function)
  * The keys that have more than one row already are counted before anything is locked, as it may
  * take a while. The functions that the table will call are those of the caller's extension.
  */
-Oid
-ProtectTable(Oid relid, ArrayType *key, Oid caller, int64 *duplicate_keys)
+static Oid
+Protect(Oid relid, const Declaration *wanted, Oid caller, int64 *duplicate_keys)
 {
 	const bool	guarded = false;
-	List	   *names = ReadKey(key);
 	Relation	rel = OpenToLook(relid);
 	Oid			guard = FindSibling(caller, GUARD_SYMBOL);
 	Oid			index;
@@ -364,14 +417,14 @@ ProtectTable(Oid relid, ArrayType *key, Oid caller, int64 *duplicate_keys)
 	RejectDistributed(rel);
 	RejectHypertable(rel);
 	RejectChunk(rel, guarded);
-	CheckColumns(relid, names);
-	CheckKind(rel, names);
-	*duplicate_keys = CountDuplicates(rel, names);
+	CheckColumns(relid, wanted->key);
+	CheckKind(rel, wanted);
+	*duplicate_keys = CountDuplicates(rel, wanted->key, wanted->condition);
 	CheckNotProtectedAbove(rel);
 	table_close(rel, NoLock);
 
 	/* Others may change them as well, until we have the lock. */
-	while (ImproveGuards(relid, names, guard))
+	while (ImproveGuards(relid, wanted, guard))
 		CHECK_FOR_INTERRUPTS();
 
 	index = LookupIndex(relid);
@@ -381,19 +434,38 @@ ProtectTable(Oid relid, ArrayType *key, Oid caller, int64 *duplicate_keys)
 	index = LookupIndex(relid);
 	if (OidIsValid(index))
 		return index;
-	CreateHashIndex(relid, names, FindSibling(caller, HASH_SYMBOL));
+	CreateHashIndex(relid, wanted, FindSibling(caller, HASH_SYMBOL));
 	return LookupIndex(relid);
+}
+
+/*
+ * Protects the table: see Protect(). The condition may be NULL. Names in what is said of the table are
+ * qualified, whatever the caller's search_path.
+ */
+Oid
+ProtectTable(Oid relid, ArrayType *key, const char *condition, Oid caller, int64 *duplicate_keys)
+{
+	Declaration wanted = ReadDeclaration(relid, key, condition);
+	int			level = NewGUCNestLevel();
+	Oid			index;
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	index = Protect(relid, &wanted, caller, duplicate_keys);
+	AtEOXact_GUC(true, level);
+	return index;
 }
 
 /* Drops all of the table's guards, and leaves the index. */
 void
 UnprotectTable(Oid relid)
 {
+	const Declaration none = {0};
 	Relation	rel = OpenToLook(relid);
 	Guards		guards;
 
 	CheckNotProtectedAbove(rel);
-	guards = FindGuards(rel, NIL);
+	guards = FindGuards(rel, &none);
 	table_close(rel, AccessShareLock);
 	if (guards.kept)
 		guards.others = lappend(guards.others, unconstify(Trigger *, guards.kept));

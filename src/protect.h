@@ -9,7 +9,7 @@
 
 #include "utils/array.h"
 
-extern Oid	ProtectTable(Oid relid, ArrayType *key, Oid caller, int64 *duplicate_keys);
+extern Oid	ProtectTable(Oid relid, ArrayType *key, const char *condition, Oid caller, int64 *duplicate_keys);
 extern void UnprotectTable(Oid relid);
 
 #endif							/* PRODUCT_UPSERT_PROTECT_H */

@@ -387,10 +387,12 @@ WriteStatement(const StatementCache *cache, const Draft *draft)
 static Expr *
 StatementCondition(const Draft *draft)
 {
+	if (draft->shape.kind == STATEMENT_INSERT_OR_YIELD)
+		return draft->target->condition.source;
 	if (draft->first_key == 0)
 		return NULL;
 	if (draft->shape.kind == STATEMENT_FIND)
-		return KeyAndHashCondition(draft->target, draft->shape.null_columns, draft->first_key);
+		return LookupCondition(draft->target, draft->shape.null_columns, draft->first_key);
 	return KeyCondition(draft->target, draft->shape.null_columns, draft->first_key);
 }
 

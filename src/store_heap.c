@@ -34,6 +34,7 @@
 
 #include "column.h"
 #include "compat.h"
+#include "condition.h"
 #include "declaration.h"
 #include "keyhash.h"
 #include "keyindex.h"
@@ -191,6 +192,15 @@ NextRow(HeapStore *heap, TupleTableSlot *slot)
 	return found;
 }
 
+/* Does a row that the index has count? It has no others if it is partial. */
+static bool
+Counts(const HeapStore *heap, TupleTableSlot *slot)
+{
+	Target	   *target = heap->store.target;
+
+	return target->key_index->partial || SatisfiesCondition(target, slot);
+}
+
 static bool
 NextRowWithKey(HeapStore *heap, const Row *row, TupleTableSlot *slot)
 {
@@ -199,8 +209,8 @@ NextRowWithKey(HeapStore *heap, const Row *row, TupleTableSlot *slot)
 	while (NextRow(heap, slot))
 	{
 		slot_getallattrs(slot);
-		if (!IsKeyIndexOnHash(target) ||
-			SameKey(target, row, slot->tts_values, slot->tts_isnull))
+		if ((!IsKeyIndexOnHash(target) ||
+			 SameKey(target, row, slot->tts_values, slot->tts_isnull)) && Counts(heap, slot))
 			return true;
 	}
 	return false;
@@ -534,7 +544,8 @@ InsertRow(HeapStore *heap, const Row *row, bool yield_to_unique_index, TupleTabl
 		!SameKey(heap->store.target, row, slot->tts_values, slot->tts_isnull))
 		recheck = InsertTuple(heap, slot);
 	else if (!InsertTupleOrYield(heap, slot, &recheck))
-		return INSERT_KEY_EXISTS;
+		/* An index of all rows may have the key of one that does not count, and is not found. */
+		return heap->store.target->condition.source ? INSERT_IN_DOUBT : INSERT_KEY_EXISTS;
 	ExecARInsertTriggers(heap->estate, result_rel, slot, recheck, NULL);
 	return INSERT_DONE;
 }

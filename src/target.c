@@ -4,20 +4,22 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/table.h"
 #include "catalog/catalog.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
 #include "column.h"
 #include "compat.h"
+#include "condition.h"
 #include "declaration.h"
 #include "engine.h"
 #include "keyindex.h"
@@ -92,6 +94,32 @@ KeyColumnList(const Target *target)
 	return list.data;
 }
 
+/* Returns the key as an array of type name[]. */
+ArrayType *
+KeyColumnArray(const Target *target)
+{
+	Datum	   *names = palloc(target->nkey_columns * sizeof(Datum));
+
+	for (int i = 0; i < target->nkey_columns; i++)
+		names[i] = DirectFunctionCall1(namein, CStringGetDatum(target->keys[i].column->name));
+	return construct_array(names, target->nkey_columns, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR);
+}
+
+/* Returns the call that gives the table's key the predicate of a partial index for a condition, as SQL. */
+char *
+ProtectCall(const Target *target, Oid index)
+{
+	Relation	rel = index_open(index, AccessShareLock);
+	char	   *table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(target->relid)),
+												   target->name);
+	char	   *key = OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(KeyColumnArray(target)));
+	char	   *condition = ConditionText(rel->rd_index->indrelid, IndexPredicate(rel));
+
+	index_close(rel, NoLock);
+	return psprintf("product_upsert_protect(%s, %s, %s)", quote_literal_cstr(table),
+					quote_literal_cstr(key), quote_literal_cstr(condition));
+}
+
 static void
 BuildColumns(Target *target, Relation rel)
 {
@@ -119,18 +147,9 @@ BuildColumns(Target *target, Relation rel)
 static void
 BuildGeneration(KeyColumn *key, Relation rel)
 {
-	Bitmapset  *attributes = NULL;
-	int			member = -1;
 	Node	   *expression = build_column_default(rel, key->column->attnum);
 
-	pull_varattnos(expression, 1, &attributes);
-	while ((member = bms_next_member(attributes, member)) >= 0)
-	{
-		AttrNumber	attnum = member + FirstLowInvalidHeapAttributeNumber;
-
-		if (attnum > 0)
-			key->generated_from = bms_add_member(key->generated_from, attnum);
-	}
+	key->generated_from = ColumnsOf(expression);
 	KeepExpression(&key->generation, expression, key->column);
 }
 
@@ -212,6 +231,27 @@ BuildKey(Target *target, Relation rel, const Trigger *guard)
 	}
 }
 
+/* The WHEN clause of the table's guard declares under which condition the key counts. */
+static void
+BuildCondition(Target *target, Relation rel, const Trigger *guard)
+{
+	Expr	   *condition = GuardCondition(rel, guard);
+	Bitmapset  *columns;
+	int			attnum = -1;
+
+	if (condition == NULL)
+		return;
+	KeepExpression(&target->condition, (Node *) condition, target->keys[0].column);
+	columns = ColumnsOf((Node *) condition);
+	target->condition_columns = bms_copy(columns);
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+	{
+		if (TupleDescAttr(target->desc, attnum - 1)->attgenerated != '\0')
+			target->condition_columns = bms_add_members(target->condition_columns,
+														ColumnsOf(build_column_default(rel, attnum)));
+	}
+}
+
 /*
  * A partition's guard is a copy of its partitioned table's, if that has one: then no other
  * partition may have the key either.
@@ -259,6 +299,7 @@ BuildTarget(Relation rel)
 	target->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	BuildColumns(target, rel);
 	BuildKey(target, rel, guard);
+	BuildCondition(target, rel, guard);
 	BuildGuarded(target, rel, guard);
 	BuildIndexes(target, rel);
 

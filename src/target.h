@@ -10,6 +10,7 @@
 
 #include "access/skey.h"
 #include "nodes/bitmapset.h"
+#include "utils/array.h"
 
 #include "column.h"
 
@@ -36,6 +37,7 @@ typedef struct KeyIndex
 	Oid			hash_function;	/* product_upsert_hash(); InvalidOid if it has the columns themselves */
 	Expr	   *hash;			/* the call of it that is in the index, or NULL */
 	int			natts;			/* of the index */
+	bool		partial;		/* it has the rows that count, and no others */
 	TransactionId not_before;	/* older transactions must not use it; invalid if all may */
 	int			nscan_keys;
 	ScanKeyData *scan_keys;		/* for its leading columns, without arguments */
@@ -58,10 +60,13 @@ typedef struct Target
 	KeyColumn  *keys;
 	Bitmapset  *key_columns;
 	Bitmapset  *key_fields;		/* what a payload must give: for generated ones, what they read */
+	Expression	condition;		/* only rows that satisfy it count; no source if all do */
+	Bitmapset  *condition_columns;	/* that it reads, and those that they are generated from */
 	Bitmapset  *read_only_columns;	/* generated, and GENERATED ALWAYS AS IDENTITY */
 	Oid			lookup_index;	/* one from which a search for the key can start, or InvalidOid */
 	bool		is_lookup_by_hash;	/* that is a hash index */
 	KeyIndex   *key_index;		/* NULL if there is none */
+	Oid			exempting_index;	/* see ExemptsRows(); InvalidOid if there is none, or a condition */
 	bool		yields;			/* an insert can yield to unique indexes on exactly the key */
 	List	   *arbiters;		/* those that ON CONFLICT takes */
 	bool		unfinished;		/* there is one that refuses rows, and ON CONFLICT does not take */
@@ -80,5 +85,7 @@ extern Target *BuildTarget(Relation rel);
 extern int	CompareNames(const char *name1, int length1, const char *name2, int length2);
 extern Column *FindColumn(const Target *target, const char *name, int length);
 extern char *KeyColumnList(const Target *target);
+extern ArrayType *KeyColumnArray(const Target *target);
+extern char *ProtectCall(const Target *target, Oid index);
 
 #endif							/* PRODUCT_UPSERT_TARGET_H */

@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "condition.h"
 #include "target.h"
 #include "engine.h"
 #include "keyindex.h"
@@ -31,6 +32,7 @@ typedef struct CachedTarget
 	Oid			relid;			/* hash key */
 	bool		valid;			/* target describes the table as it is */
 	bool		warned;			/* about the missing lookup index */
+	bool		warned_of_exemption;
 	uint64		last_use;
 	Target	   *target;			/* NULL until complete */
 } CachedTarget;
@@ -253,6 +255,7 @@ HasUnfinishedArbiter(const Target *target, Relation rel)
 void
 WarnOfMissingIndex(const Target *target)
 {
+	const Expr *condition = target->condition.source;
 	CachedTarget *entry;
 
 	if (OidIsValid(target->lookup_index))
@@ -264,9 +267,30 @@ WarnOfMissingIndex(const Target *target)
 	ereport(WARNING,
 			(errmsg("no index of table \"%s\" serves to look up its key", target->name),
 			 errdetail("Each call reads the whole table."),
-			 errhint("Let product_upsert_protect() create one, or run: CREATE INDEX %sON %s (%s).",
+			 errhint("Let product_upsert_protect() create one, or run: CREATE INDEX %sON %s (%s)%s%s.",
 					 target->partitioned ? "" : "CONCURRENTLY ",
 					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(target->relid)),
 												target->name),
-					 KeyColumnList(target))));
+					 KeyColumnList(target), condition ? " WHERE " : "",
+					 condition ? ConditionText(target->relid, condition) : "")));
+}
+
+/* Says so, once a session, if a unique index is a sign that not all rows count, and nothing declares that. */
+void
+WarnOfExemption(const Target *target)
+{
+	CachedTarget *entry;
+
+	if (!OidIsValid(target->exempting_index))
+		return;
+	entry = hash_search(targets, &target->relid, HASH_FIND, NULL);
+	if (entry == NULL || entry->warned_of_exemption)
+		return;
+	entry->warned_of_exemption = true;
+	ereport(WARNING,
+			(errmsg("unique index \"%s\" on the key of table \"%s\" has a condition, and the key has none",
+					get_rel_name(target->exempting_index), target->name),
+			 errdetail("Rows that do not satisfy it, such as deleted ones, are found and updated as others are."),
+			 errhint("Let only rows that satisfy it count: SELECT %s.",
+					 ProtectCall(target, target->exempting_index))));
 }

@@ -11,5 +11,6 @@ extern void InitTargetCache(void);
 extern Target *AcquireTarget(Relation rel);
 extern bool HasUnfinishedArbiter(const Target *target, Relation rel);
 extern void WarnOfMissingIndex(const Target *target);
+extern void WarnOfExemption(const Target *target);
 
 #endif							/* PRODUCT_UPSERT_TARGETCACHE_H */

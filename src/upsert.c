@@ -24,6 +24,7 @@
 #include "utils/snapmgr.h"
 
 #include "access.h"
+#include "condition.h"
 #include "row.h"
 #include "store_choice.h"
 #include "table.h"
@@ -178,10 +179,27 @@ CheckKeyKept(const Store *store, const Row *row, const TupleTableSlot *stored)
 }
 
 /*
+ * A row is created as none that counts has the key. If it did not count either, the same call, made again,
+ * would create another: 44000.
+ */
+static void
+RequireCounted(const Store *store, TupleTableSlot *stored)
+{
+	if (SatisfiesCondition(store->target, stored))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_WITH_CHECK_OPTION_VIOLATION),
+			 errmsg("new row of table \"%s\" does not satisfy the condition of its key", store->target->name),
+			 errdetail("No row that does has this key, and each such call would create another that does not."),
+			 errhint("A call with if_match '{}' creates no row; INSERT creates one that does not count."),
+			 errtable(store->rel)));
+}
+
+/*
  * A write of the store's is one command. If there were others meanwhile, triggers wrote something,
  * and that is not in what the write returned: an AFTER trigger may have altered the row, and
  * what any trigger wrote, which the lock does not keep out, may have the same key. Then looks
- * again. Returns the row as it is stored now.
+ * again. Returns the row as it is stored now; or as it was written, if that is such that it does not count.
  */
 static TupleTableSlot *
 SeeTriggersWork(Upserter *upserter, const Row *row, CommandId before)
@@ -190,7 +208,7 @@ SeeTriggersWork(Upserter *upserter, const Row *row, CommandId before)
 	int			nfound;
 
 	CheckKeyKept(store, row, upserter->stored);
-	if (GetCurrentCommandId(false) - before <= 1)
+	if (GetCurrentCommandId(false) - before <= 1 || !SatisfiesCondition(store->target, upserter->stored))
 		return upserter->stored;
 
 	nfound = store->methods->find(store, row, GetActiveSnapshot(), upserter->again, NULL);
@@ -352,6 +370,7 @@ CreateRow(Upserter *upserter, const Row *row, bool *in_doubt, ErrorData **refusa
 	switch (result)
 	{
 		case INSERT_DONE:
+			RequireCounted(store, upserter->stored);
 			outcome->product = SeeTriggersWork(upserter, row, before);
 			outcome->action = ACTION_CREATED;
 			return true;

@@ -1,5 +1,5 @@
-# What protects a table is dumped and restored with it: guard, declared key and lookup index, also of a partitioned table
-# and with the extension in another schema. Duplicates that were there before can be restored.
+# What protects a table is dumped and restored with it: guard, declared key, its condition and lookup index, also of a
+# partitioned table and with the extension in another schema. Duplicates that were there before can be restored.
 
 use strict;
 use warnings FATAL => 'all';
@@ -69,10 +69,28 @@ sub is_restored
 			$database,
 			q{SELECT tgname, tgrelid::regclass, tgenabled FROM pg_trigger WHERE NOT tgisinternal AND tgparentid = 0 ORDER BY tgrelid::regclass::text}
 		),
-		"product_upsert_guard|item|O\nproduct_upsert_guard|product|A",
+		"product_upsert_guard|item|O\nproduct_upsert_guard|live|O\nproduct_upsert_guard|product|A",
 		"$name: each guard once, and enabled as it was"
 	);
 
+	is(
+		$node->safe_psql(
+			$database,
+			qq{SELECT $schema.product_upsert_condition(t::regclass), $schema.product_upsert_lookup_index(t::regclass) FROM unnest('{live,live_1}'::text[]) AS t}
+		),
+		"(state = ANY (ARRAY['new'::text, 'sold'::text]))|live_product_upsert_hash_idx\n"
+		  . "(state = ANY (ARRAY['new'::text, 'sold'::text]))|live_1_product_upsert_hash_idx",
+		"$name: the condition is declared, and the index with it serves"
+	);
+	fails_with($database, q{UPDATE live SET state = 'new'}, 23505, "$name: what comes into the condition is checked");
+	is(
+		$node->safe_psql(
+			$database,
+			qq{SELECT $schema.product_upsert('live', '{"sku": "s", "part": 1, "state": "sold"}') ->> 'action'}
+		),
+		'created',
+		"$name: product_upsert goes by the condition"
+	);
 	fails_with($database, q{INSERT INTO product VALUES (10, 'b', '2', 'm')}, 23505,
 		"$name: a new duplicate is refused");
 	fails_with($database, q{INSERT INTO product VALUES (10, 'b', '1', 'm')},
@@ -121,6 +139,11 @@ sub make_source
 		ALTER TABLE item ATTACH PARTITION item_2 FOR VALUES IN (2);
 		INSERT INTO item VALUES (1, 't', 's', 1), (2, 't', NULL, 2);
 		SELECT $schema.product_upsert_protect('item', '{tenant,sku}');
+		CREATE TABLE live (part int, sku text, state text) PARTITION BY LIST (part);
+		CREATE TABLE live_1 (state text, sku text, part int);
+		ALTER TABLE live ATTACH PARTITION live_1 FOR VALUES IN (1);
+		INSERT INTO live VALUES (1, 's', 'gone'), (1, 's', NULL);
+		SELECT $schema.product_upsert_protect('live', '{sku}', \$\$state IN ('new', 'sold')\$\$);
 	}
 	);
 	return;
