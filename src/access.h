@@ -5,8 +5,8 @@
 #ifndef PRODUCT_UPSERT_ACCESS_H
 #define PRODUCT_UPSERT_ACCESS_H
 
-#include "target.h"
+#include "row.h"
 
-extern void CheckMayUpsert(const Target *target, const Bitmapset *given);
+extern void CheckMayUpsert(const Target *target, const Bitmapset *given, const Row *on_create);
 
 #endif							/* PRODUCT_UPSERT_ACCESS_H */

@@ -61,6 +61,7 @@ typedef struct BulkLoad
 
 	Relation	rel;
 	Target	   *target;
+	Options		options;
 	Upserter   *upserter;
 	ExprContext *expressions;
 	Row		   *row;
@@ -155,6 +156,7 @@ MatchColumns(BulkLoad *load)
 			ReportUnknownField(load->target, name, strlen(name));
 	}
 	RequireKeyFields(load->target, load->given);
+	RequireNewerBy(&load->options, load->target, load->given);
 }
 
 /* Returns the column of jsonb that is all the source has, or InvalidAttrNumber. */
@@ -220,10 +222,9 @@ WriteQuery(const BulkLoad *load)
 static void
 UpsertAndCount(BulkLoad *load, const Row *row)
 {
-	const Row  *if_match = NULL;
 	Outcome		outcome;
 
-	UpsertRow(load->upserter, row, if_match, &outcome);
+	UpsertRow(load->upserter, row, &outcome);
 	load->counts[outcome.action]++;
 }
 
@@ -265,8 +266,8 @@ UpsertPayloadFromSlot(BulkLoad *load, TupleTableSlot *slot)
 	if (isnull)
 		RejectNull("payload");
 	ReadPayload(&payload, DatumGetJsonbP(value), &load->position);
-	ReadRows(&payload, load->target, &load->position);
-	CheckMayUpsert(load->target, GivenColumns(&payload));
+	ReadRows(&payload, load->target, &load->options, &load->position);
+	CheckMayUpsert(load->target, GivenColumns(&payload), load->options.on_create);
 	for (int i = 0; i < payload.nrows; i++)
 	{
 		if (payload.is_array)
@@ -286,7 +287,7 @@ StartLoad(DestReceiver *self, int operation pg_attribute_unused(),
 	MemoryContext caller = MemoryContextSwitchTo(load->context);
 
 	/* Not before: a store that uses SPI as well must be inside the statement that feeds it. */
-	load->upserter = BeginUpserts(load->target, load->rel);
+	load->upserter = BeginUpserts(load->target, load->rel, &load->options);
 	load->expressions = CreateStandaloneExprContext();
 	load->row = MakeRow(load->target);
 	for (int i = 0; i < load->ncolumns; i++)
@@ -367,12 +368,10 @@ RunQuery(BulkLoad *load)
 
 /* -- the call ----------------------------------------------------------------- */
 
-/* Error context callback: which row of the source the error is about. */
+/* Which row of the source the error is about. */
 static void
-DescribeRow(void *arg)
+DescribeRow(const BulkLoad *load)
 {
-	BulkLoad   *load = arg;
-
 	/* Else it is the source that failed, on the way to a row that we do not know. */
 	if (!load->in_row)
 		return;
@@ -382,6 +381,17 @@ DescribeRow(void *arg)
 	else
 		errcontext("row " INT64_FORMAT " of \"%s\"", load->nrows,
 				   RelationGetRelationName(load->source));
+}
+
+/* Error context callback: which option the error is about, or which row, and what in it. */
+static void
+DescribeLoad(void *arg)
+{
+	const BulkLoad *load = arg;
+
+	if (load->position.argument || load->reads_payloads)
+		DescribePosition(&load->position);
+	DescribeRow(load);
 }
 
 /* No number of keys is too many for the lock of the whole table, and no other lock will do. */
@@ -397,9 +407,9 @@ RequireWholeTable(Oid root)
 			 errhint("Grant UPDATE on the table as a whole.")));
 }
 
-/* Locks source and table, and decides what becomes of the source's columns. */
+/* Locks source and table, reads the options, and decides what becomes of the source's columns. */
 static void
-OpenBoth(BulkLoad *load, Oid source, Oid target)
+OpenBoth(BulkLoad *load, Oid source, Oid target, const GivenOptions *given)
 {
 	const bool	whole_table = true;
 	Oid			root;
@@ -410,38 +420,27 @@ OpenBoth(BulkLoad *load, Oid source, Oid target)
 	RequireWholeTable(root);
 	load->target = AcquireTarget(load->rel);
 	WarnOfMissingIndex(load->target);
+	ReadOptions(&load->options, given, load->target, &load->position);
 	ChooseColumns(load);
-	CheckMayUpsert(load->target, load->given);
+	CheckMayUpsert(load->target, load->given, load->options.on_create);
 }
 
-/* Reads and upserts all rows; errors tell which row they are about, and what in it. */
+/* Reads and upserts all rows. */
 static void
 LoadRows(BulkLoad *load)
 {
-	ErrorContextCallback describe_row = {
-		.callback = DescribeRow,
-		.arg = load,
-		.previous = error_context_stack,
-	};
-	ErrorContextCallback describe_position = {
-		.callback = DescribePosition,
-		.arg = &load->position,
-		.previous = &describe_row,
-	};
-
-	error_context_stack = load->reads_payloads ? &describe_position : &describe_row;
 	BeginProgress(RelationGetRelid(load->rel));
 	RunQuery(load);
 	pgstat_progress_end_command();
-	error_context_stack = describe_row.previous;
 }
 
 /*
  * Upserts all rows of source, a table or view, into target (or DEFAULT_TABLE), and
- * counts what became of them. All or nothing: an error leaves no row behind.
+ * counts what became of them. All or nothing: an error leaves no row behind, and tells which row
+ * it is about, and what in it.
  */
 void
-UpsertFrom(Oid source, Oid target, ActionCounts counts)
+UpsertFrom(Oid source, Oid target, const GivenOptions *given, ActionCounts counts)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	BulkLoad	load = {
@@ -455,15 +454,22 @@ UpsertFrom(Oid source, Oid target, ActionCounts counts)
 		.position = {.element = -1},
 		.counts = counts,
 	};
+	ErrorContextCallback describe = {
+		.callback = DescribeLoad,
+		.arg = &load,
+		.previous = error_context_stack,
+	};
 
+	error_context_stack = &describe;
 	load.context = AllocSetContextCreate(CurrentMemoryContext, "product_upsert bulk load",
 										 ALLOCSET_DEFAULT_SIZES);
 	load.row_context = AllocSetContextCreate(load.context, "product_upsert row",
 											 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(load.context);
 	memset(counts, 0, sizeof(ActionCounts));
-	OpenBoth(&load, source, target);
+	OpenBoth(&load, source, target, given);
 	LoadRows(&load);
+	error_context_stack = describe.previous;
 
 	relation_close(load.source, NoLock);
 	table_close(load.rel, NoLock);

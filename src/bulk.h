@@ -10,6 +10,6 @@
 /* How many rows came to what end. */
 typedef int64 ActionCounts[ACTION_SKIPPED + 1];
 
-extern void UpsertFrom(Oid source, Oid target, ActionCounts counts);
+extern void UpsertFrom(Oid source, Oid target, const GivenOptions *given, ActionCounts counts);
 
 #endif							/* PRODUCT_UPSERT_BULK_H */

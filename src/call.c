@@ -30,6 +30,7 @@ typedef struct Call
 	ErrorContextCallback describe;
 	Position	position;
 	Payload		payload;
+	Options		options;
 	Oid			root;			/* of the table's partition tree: whose key locks count */
 	Relation	rel;
 	Target	   *target;
@@ -44,12 +45,12 @@ typedef struct Call
  * row needs goes away when the row is done.
  */
 static Jsonb *
-UpsertRows(Call *call, const Row *if_match)
+UpsertRows(Call *call)
 {
 	const Payload *payload = &call->payload;
 	MemoryContext row_context = AllocSetContextCreate(call->context, "product_upsert row",
 													  ALLOCSET_DEFAULT_SIZES);
-	Upserter   *upserter = BeginUpserts(call->target, call->rel);
+	Upserter   *upserter = BeginUpserts(call->target, call->rel, &call->options);
 	JsonbWriter writer;
 	JsonbNode	array;
 
@@ -65,7 +66,7 @@ UpsertRows(Call *call, const Row *if_match)
 
 		if (payload->is_array)
 			call->position.element = i;
-		UpsertRow(upserter, TakeRow(payload, call->target, i), if_match, &outcome);
+		UpsertRow(upserter, TakeRow(payload, call->target, i), &outcome);
 		WriteOutcome(&writer, payload->is_array ? &array : NULL, call->target, &outcome);
 		call->created |= outcome.action == ACTION_CREATED;
 		MemoryContextReset(row_context);
@@ -79,9 +80,16 @@ UpsertRows(Call *call, const Row *if_match)
 	return EndJsonb(&writer);
 }
 
-/* Locks the table and makes rows of the payload; the caller goes on in call->context. */
+/* Error context callback. */
 static void
-BeginCall(Call *call, Oid relid, Jsonb *payload, const char *function)
+DescribeArguments(void *position)
+{
+	DescribePosition(position);
+}
+
+/* Locks the table, and reads options and payload; the caller goes on in call->context. */
+static void
+BeginCall(Call *call, Oid relid, Jsonb *payload, const GivenOptions *given, const char *function)
 {
 	call->caller = CurrentMemoryContext;
 	call->context = AllocSetContextCreate(CurrentMemoryContext, "product_upsert call",
@@ -91,17 +99,19 @@ BeginCall(Call *call, Oid relid, Jsonb *payload, const char *function)
 	call->position = (Position) {.element = -1};
 	call->describe = (ErrorContextCallback)
 	{
-		.callback = DescribePosition,
+		.callback = DescribeArguments,
 		.arg = &call->position,
 		.previous = error_context_stack,
 	};
 	error_context_stack = &call->describe;
 
 	ReadPayload(&call->payload, payload, &call->position);
+	RejectArrayWithIfMatch(&call->payload, given);
 	call->rel = OpenTable(relid, IsBeyondBudget(call->payload.nrows), function, &call->root);
 	call->target = AcquireTarget(call->rel);
 	WarnOfMissingIndex(call->target);
-	ReadRows(&call->payload, call->target, &call->position);
+	ReadOptions(&call->options, given, call->target, &call->position);
+	ReadRows(&call->payload, call->target, &call->options, &call->position);
 }
 
 /* The lock on the table stays until the transaction ends. */
@@ -117,20 +127,18 @@ EndCall(Call *call)
 /*
  * Upserts the payload, an object or an array of objects, into the table (or
  * DEFAULT_TABLE) and returns the result object, or an array of them in the same
- * order. if_match may be NULL. All or nothing: an error leaves no row behind.
+ * order. All or nothing: an error leaves no row behind.
  */
 Jsonb *
-UpsertPayload(Oid relid, Jsonb *payload, Jsonb *if_match)
+UpsertPayload(Oid relid, Jsonb *payload, const GivenOptions *given)
 {
 	Call		call = {0};
-	Row		   *condition;
 	Jsonb	   *result;
 
-	BeginCall(&call, relid, payload, "product_upsert()");
-	condition = ReadIfMatch(&call.payload, if_match, call.target, &call.position);
-	CheckMayUpsert(call.target, GivenColumns(&call.payload));
+	BeginCall(&call, relid, payload, given, "product_upsert()");
+	CheckMayUpsert(call.target, GivenColumns(&call.payload), call.options.on_create);
 	LockKeys(call.root, call.payload.hashes, call.payload.nrows);
-	result = UpsertRows(&call, condition);
+	result = UpsertRows(&call);
 	EndCall(&call);
 	if (http_status)
 		SetHttpStatus(call.created);
@@ -142,8 +150,9 @@ void
 LockPayload(Oid relid, Jsonb *payload)
 {
 	Call		call = {0};
+	const GivenOptions none = {0};
 
-	BeginCall(&call, relid, payload, "product_upsert_lock()");
+	BeginCall(&call, relid, payload, &none, "product_upsert_lock()");
 	LockKeys(call.root, call.payload.hashes, call.payload.nrows);
 	EndCall(&call);
 }

@@ -7,6 +7,8 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/typcache.h"
 
 #include "keyhash.h"
 #include "payload.h"
@@ -42,6 +44,136 @@ BinaryValue(Jsonb *jsonb)
 		.val.binary.len = VARSIZE(jsonb) - VARHDRSZ,
 	};
 }
+
+/* -- options ------------------------------------------------------------------ */
+
+/* if_match is about one row. */
+void
+RejectArrayWithIfMatch(const Payload *payload, const GivenOptions *given)
+{
+	if (payload->is_array && given->if_match)
+		RejectArgument("if_match needs a payload that is a single object");
+}
+
+/*
+ * Makes a row of an object that is an option; NULL stays NULL. An unknown field is an error here
+ * in any case: ignored, it would be a condition that always holds, or a value that is never stored.
+ */
+static Row *
+ReadObject(Jsonb *argument, const char *name, const Target *target, Position *position)
+{
+	JsonbValue	object;
+	Row		   *row;
+
+	if (argument == NULL)
+		return NULL;
+	if (!JB_ROOT_IS_OBJECT(argument))
+		RejectArgument(psprintf("%s must be an object", name));
+	object = BinaryValue(argument);
+	position->argument = name;
+	row = MakeRow(target);
+	ReadFields(row, target, &object, UNKNOWN_FIELDS_ERROR, position);
+	position->argument = NULL;
+	return row;
+}
+
+/* A row is created with the key that it is looked for by. */
+static void
+RejectKeyFields(const Target *target, const Row *on_create)
+{
+	Bitmapset  *key = bms_union(target->key_columns, target->key_fields);
+
+	key = bms_int_members(key, on_create->given);
+	if (!bms_is_empty(key))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_create must not have key field \"%s\"",
+						NameStr(TupleDescAttr(target->desc, bms_next_member(key, -1) - 1)->attname)),
+				 errdetail("The key of table \"%s\" is (%s).", target->name, KeyColumnList(target))));
+}
+
+/* What a stored row has in common with all payloads that find it, or is not theirs to give, makes none newer. */
+static void
+RejectConstantColumn(const Target *target, const Column *column)
+{
+	if (!bms_is_member(column->attnum, target->key_columns) &&
+		!bms_is_member(column->attnum, target->key_fields) &&
+		!bms_is_member(column->attnum, target->read_only_columns))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("newer_by must not be column \"%s\"", column->name),
+			 errdetail("It belongs to the key, or PostgreSQL generates it.")));
+}
+
+/* Makes out how values of the column are compared; NULL stays NULL. */
+static NewerBy *
+ReadNewerBy(const char *name, const Target *target, Position *position)
+{
+	NewerBy    *newer_by;
+	TypeCacheEntry *type;
+
+	if (name == NULL)
+		return NULL;
+	position->argument = "newer_by";
+	newer_by = palloc0(sizeof(NewerBy));
+	newer_by->column = FindColumn(target, name, strlen(name));
+	if (newer_by->column == NULL)
+		ReportUnknownField(target, name, strlen(name));
+	RejectConstantColumn(target, newer_by->column);
+	newer_by->collation = TupleDescAttr(target->desc, newer_by->column->attnum - 1)->attcollation;
+
+	type = lookup_type_cache(newer_by->column->base_type, TYPECACHE_CMP_PROC_FINFO);
+	if (!OidIsValid(type->cmp_proc))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("values of column \"%s\" of type %s have no order", name,
+						format_type_be(newer_by->column->type)),
+				 errdetail("The type has no default btree operator class.")));
+	fmgr_info_copy(&newer_by->compare, &type->cmp_proc_finfo, CurrentMemoryContext);
+	position->argument = NULL;
+	return newer_by;
+}
+
+/* What on_create stores in its place would not be what is compared the next time. */
+static void
+RejectNewerByOnCreate(const Options *options)
+{
+	const NewerBy *newer_by = options->newer_by;
+
+	if (newer_by && options->on_create && bms_is_member(newer_by->column->attnum, options->on_create->given))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_create must not have field \"%s\", which newer_by names", newer_by->column->name)));
+}
+
+/* Makes of the options what rows are upserted with; position tells which one meanwhile. */
+void
+ReadOptions(Options *options, const GivenOptions *given, const Target *target, Position *position)
+{
+	options->if_match = ReadObject(given->if_match, "if_match", target, position);
+	options->on_create = ReadObject(given->on_create, "on_create", target, position);
+	options->newer_by = ReadNewerBy(given->newer_by, target, position);
+	if (options->on_create)
+		RejectKeyFields(target, options->on_create);
+	RejectNewerByOnCreate(options);
+}
+
+/* What is compared must be given: raises 22023. */
+void
+RequireNewerBy(const Options *options, const Target *target, const Bitmapset *given)
+{
+	const NewerBy *newer_by = options->newer_by;
+
+	if (newer_by == NULL || bms_is_member(newer_by->column->attnum, given))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("field \"%s\" is missing", newer_by->column->name),
+			 errdetail("Rows of table \"%s\" are to be newer by it.", target->name)));
+}
+
+/* -- the payload -------------------------------------------------------------- */
 
 static void
 ReadElements(Payload *payload, Jsonb *argument, Position *position)
@@ -80,7 +212,7 @@ ReadPayload(Payload *payload, Jsonb *argument, Position *position)
 
 /* Makes a row with its whole key, and the key's hash, of every object. */
 void
-ReadRows(Payload *payload, Target *target, Position *position)
+ReadRows(Payload *payload, Target *target, const Options *options, Position *position)
 {
 	payload->rows = palloc(payload->nrows * sizeof(PackedRow *));
 	payload->row = MakeRow(target);
@@ -92,6 +224,7 @@ ReadRows(Payload *payload, Target *target, Position *position)
 			position->element = i;
 		ReadFields(payload->row, target, &payload->objects[i], unknown_fields, position);
 		CompleteKey(target, payload->row);
+		RequireNewerBy(options, target, payload->row->given);
 		payload->hashes[i] = HashKeyForLock(target, payload->row);
 		payload->rows[i] = PackRow(target, payload->row, i > 0 ? payload->rows[i - 1] : NULL);
 	}
@@ -106,30 +239,6 @@ TakeRow(const Payload *payload, const Target *target, int n)
 	return payload->row;
 }
 
-/*
- * Makes a row of if_match; NULL stays NULL. An unknown field is an error here in
- * any case: ignored, it would be a condition that always holds.
- */
-Row *
-ReadIfMatch(const Payload *payload, Jsonb *argument, const Target *target, Position *position)
-{
-	JsonbValue	object;
-	Row		   *row;
-
-	if (argument == NULL)
-		return NULL;
-	if (payload->is_array)
-		RejectArgument("if_match needs a payload that is a single object");
-	if (!JB_ROOT_IS_OBJECT(argument))
-		RejectArgument("if_match must be an object");
-	object = BinaryValue(argument);
-	position->in_if_match = true;
-	row = MakeRow(target);
-	ReadFields(row, target, &object, UNKNOWN_FIELDS_ERROR, position);
-	position->in_if_match = false;
-	return row;
-}
-
 /* Returns the columns that any of the rows gives. */
 Bitmapset *
 GivenColumns(const Payload *payload)
@@ -141,16 +250,14 @@ GivenColumns(const Payload *payload)
 	return given;
 }
 
-/* Error context callback: what in the arguments the error is about. */
+/* Adds to an error's context what in the arguments it is about. */
 void
-DescribePosition(void *arg)
+DescribePosition(const Position *position)
 {
-	const Position *position = arg;
-
-	if (position->in_if_match && position->field)
-		errcontext("field \"%s\" of if_match", position->field);
-	else if (position->in_if_match)
-		errcontext("if_match");
+	if (position->argument && position->field)
+		errcontext("field \"%s\" of %s", position->field, position->argument);
+	else if (position->argument)
+		errcontext("%s", position->argument);
 	else if (position->element >= 0 && position->field)
 		errcontext("field \"%s\" of payload element %d", position->field, position->element);
 	else if (position->element >= 0)

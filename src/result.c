@@ -13,12 +13,14 @@
 #include "result.h"
 #include "row.h"
 
+int			result_detail = RESULT_FULL;
 bool		http_status = false;
 
 static const char *const action_names[] = {
 	[ACTION_CREATED] = "created",
 	[ACTION_UPDATED] = "updated",
 	[ACTION_UNCHANGED] = "unchanged",
+	[ACTION_STALE] = "stale",
 	[ACTION_SKIPPED] = "skipped",
 };
 
@@ -108,27 +110,48 @@ WritePrevious(JsonbWriter *writer, JsonbNode *parent, Target *target, const Outc
 	EndNode(writer, &object, parent);
 }
 
+/* {row} or null, as an element of parent */
+static void
+WriteProduct(JsonbWriter *writer, JsonbNode *parent, Target *target, const Outcome *outcome)
+{
+	JsonbValue	null = {.type = jbvNull};
+
+	if (outcome->product)
+		WriteRow(writer, parent, target, outcome->product->tts_values, outcome->product->tts_isnull);
+	else
+		WriteValue(writer, parent, &null);
+}
+
+/* Is the row as it was, because it need not or must not be written? */
+static bool
+IsAsItWas(const Outcome *outcome)
+{
+	return outcome->action == ACTION_UNCHANGED || outcome->action == ACTION_STALE;
+}
+
 /*
  * {"action": ..., "product": {row} or null, "previous": {...} with "updated" alone}, as an
- * element of parent, or the root if that is NULL
+ * element of parent, or the root if that is NULL; of the last two, only what result_detail
+ * asks for
  */
 void
 WriteOutcome(JsonbWriter *writer, JsonbNode *parent, Target *target, const Outcome *outcome)
 {
-	JsonbNode	object = BeginObject(writer, outcome->previous ? 3 : 2);
-	JsonbValue	null = {.type = jbvNull};
+	bool		product = result_detail == RESULT_FULL ||
+		(result_detail == RESULT_CHANGES && !IsAsItWas(outcome));
+	bool		previous = product && outcome->previous;
+	JsonbNode	object = BeginObject(writer, 1 + product + previous);
 
 	WriteLiteral(writer, &object, "action");
-	WriteLiteral(writer, &object, "product");
-	if (outcome->previous)
+	if (product)
+		WriteLiteral(writer, &object, "product");
+	if (previous)
 		WriteLiteral(writer, &object, "previous");
 
 	WriteLiteral(writer, &object, action_names[outcome->action]);
-	if (outcome->product)
-		WriteRow(writer, &object, target, outcome->product->tts_values, outcome->product->tts_isnull);
-	else
-		WriteValue(writer, &object, &null);
-	if (outcome->previous)
+	if (product)
+		WriteProduct(writer, &object, target, outcome);
+	if (previous)
 		WritePrevious(writer, &object, target, outcome);
 	EndNode(writer, &object, parent);
 }

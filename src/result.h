@@ -8,6 +8,15 @@
 #include "jsonbwriter.h"
 #include "upsert.h"
 
+/* How much is told of a row: the setting product_upsert.result. */
+typedef enum ResultDetail
+{
+	RESULT_FULL,
+	RESULT_CHANGES,				/* no row that is as it was */
+	RESULT_ACTION,				/* no row at all */
+} ResultDetail;
+
+extern int	result_detail;		/* setting product_upsert.result */
 extern bool http_status;		/* setting product_upsert.http_status */
 
 extern void WriteRow(JsonbWriter *writer, JsonbNode *parent, Target *target, const Datum *values,
