@@ -6,6 +6,7 @@ MODULE_big = product_upsert
 OBJS = product_upsert.o \
 	src/access.o \
 	src/arguments.o \
+	src/attempt.o \
 	src/bulk.o \
 	src/call.o \
 	src/checkedsql.o \

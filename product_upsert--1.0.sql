@@ -9,12 +9,13 @@ COMMENT ON FUNCTION product_upsert(jsonb) IS
 	'create or update a row, or an array of rows, of the table named by product_upsert.default_table';
 
 CREATE FUNCTION product_upsert(target regclass, payload jsonb, if_match jsonb DEFAULT NULL,
-							   on_create jsonb DEFAULT NULL, newer_by name DEFAULT NULL)
+							   on_create jsonb DEFAULT NULL, newer_by name DEFAULT NULL,
+							   on_error text DEFAULT 'stop')
 	RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'product_upsert_target'
 	LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
-COMMENT ON FUNCTION product_upsert(regclass, jsonb, jsonb, jsonb, name) IS
+COMMENT ON FUNCTION product_upsert(regclass, jsonb, jsonb, jsonb, name, text) IS
 	'create or update a row, or an array of rows, of a table';
 
 CREATE FUNCTION product_upsert_from(source regclass, target regclass DEFAULT NULL,

@@ -132,6 +132,19 @@ GetOptionalName(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : NameStr(*PG_GETARG_NAME(n));
 }
 
+/* Returns whether to report failures, argument n: 22023 if that says neither this nor to stop. */
+static bool
+ReportsFailures(FunctionCallInfo fcinfo, int n)
+{
+	const char *on_error = PG_ARGISNULL(n) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(n));
+
+	if (strcmp(on_error, "stop") != 0 && strcmp(on_error, "report") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_error must be \"stop\" or \"report\"")));
+	return strcmp(on_error, "report") == 0;
+}
+
 /* Returns the relation, argument n: 22004 if it is NULL, 42P01 if it is "-". */
 static Oid
 GetRelation(FunctionCallInfo fcinfo, int n, const char *argument)
@@ -157,8 +170,8 @@ product_upsert(PG_FUNCTION_ARGS)
 }
 
 /*
- * product_upsert(target regclass, payload jsonb, if_match jsonb, on_create jsonb, newer_by name)
- *		returns jsonb
+ * product_upsert(target regclass, payload jsonb, if_match jsonb, on_create jsonb, newer_by name,
+ *				  on_error text) returns jsonb
  */
 Datum
 product_upsert_target(PG_FUNCTION_ARGS)
@@ -168,6 +181,7 @@ product_upsert_target(PG_FUNCTION_ARGS)
 		.if_match = GetOption(fcinfo, 2),
 		.on_create = GetOption(fcinfo, 3),
 		.newer_by = GetOptionalName(fcinfo, 4),
+		.reports = ReportsFailures(fcinfo, 5),
 	};
 
 	PG_RETURN_JSONB_P(UpsertPayload(target, GetPayload(fcinfo, 1), &given));

@@ -265,8 +265,10 @@ UpsertPayloadFromSlot(BulkLoad *load, TupleTableSlot *slot)
 
 	if (isnull)
 		RejectNull("payload");
-	ReadPayload(&payload, DatumGetJsonbP(value), &load->position);
-	ReadRows(&payload, load->target, &load->options, &load->position);
+	ReadPayload(&payload, DatumGetJsonbP(value));
+	BeginRows(&payload, load->target);
+	for (int i = 0; i < payload.nrows; i++)
+		ReadRow(&payload, i, load->target, &load->options, &load->position);
 	CheckMayUpsert(load->target, GivenColumns(&payload), load->options.on_create);
 	for (int i = 0; i < payload.nrows; i++)
 	{

@@ -170,33 +170,30 @@ RequireNewerBy(const Options *options, const Target *target, const Bitmapset *gi
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("field \"%s\" is missing", newer_by->column->name),
-			 errdetail("Rows of table \"%s\" are to be newer by it.", target->name)));
+			 errdetail("Rows of table \"%s\" are to be newer by it.", target->name),
+			 err_generic_string(PG_DIAG_COLUMN_NAME, newer_by->column->name)));
 }
 
 /* -- the payload -------------------------------------------------------------- */
 
 static void
-ReadElements(Payload *payload, Jsonb *argument, Position *position)
+ReadElements(Payload *payload, Jsonb *argument)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&argument->root);
 	JsonbIteratorToken token;
 	JsonbValue	element;
+	int			nelements = 0;
 
-	position->element = 0;
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
 	{
-		if (token != WJB_ELEM)
-			continue;
-		if (element.type != jbvBinary || !JsonContainerIsObject(element.val.binary.data))
-			RejectArgument("payload element is not an object");
-		payload->objects[position->element++] = element;
+		if (token == WJB_ELEM)
+			payload->objects[nelements++] = element;
 	}
-	position->element = -1;
 }
 
-/* The payload is an object, or an array of objects: 22023 otherwise. */
+/* The payload is an object, or an array: 22023 otherwise. */
 void
-ReadPayload(Payload *payload, Jsonb *argument, Position *position)
+ReadPayload(Payload *payload, Jsonb *argument)
 {
 	payload->is_array = JB_ROOT_IS_ARRAY(argument) && !JB_ROOT_IS_SCALAR(argument);
 	if (!payload->is_array && !JB_ROOT_IS_OBJECT(argument))
@@ -205,30 +202,52 @@ ReadPayload(Payload *payload, Jsonb *argument, Position *position)
 	payload->nrows = payload->is_array ? JB_ROOT_COUNT(argument) : 1;
 	payload->objects = palloc(payload->nrows * sizeof(JsonbValue));
 	if (payload->is_array)
-		ReadElements(payload, argument, position);
+		ReadElements(payload, argument);
 	else
 		payload->objects[0] = BinaryValue(argument);
 }
 
-/* Makes a row with its whole key, and the key's hash, of every object. */
+/* Gets ready for ReadRow(). */
 void
-ReadRows(Payload *payload, Target *target, const Options *options, Position *position)
+BeginRows(Payload *payload, const Target *target)
 {
-	payload->rows = palloc(payload->nrows * sizeof(PackedRow *));
+	payload->rows = palloc0(payload->nrows * sizeof(PackedRow *));
 	payload->row = MakeRow(target);
 	payload->hashes = palloc(payload->nrows * sizeof(uint32));
+}
+
+/* Makes a row with its whole key, and the key's hash, of the nth object: 22023 if it is none. */
+void
+ReadRow(Payload *payload, int n, Target *target, const Options *options, Position *position)
+{
+	const JsonbValue *object = &payload->objects[n];
+
+	CHECK_FOR_INTERRUPTS();
+	payload->rows[n] = NULL;
+	if (payload->is_array)
+		position->element = n;
+	if (object->type != jbvBinary || !JsonContainerIsObject(object->val.binary.data))
+		RejectArgument("payload element is not an object");
+	ReadFields(payload->row, target, object, unknown_fields, position);
+	CompleteKey(target, payload->row);
+	RequireNewerBy(options, target, payload->row->given);
+	payload->hashes[n] = HashKeyForLock(target, payload->row);
+	payload->rows[n] = PackRow(target, payload->row, n > 0 ? payload->rows[n - 1] : NULL);
+	position->element = -1;
+}
+
+/* Leaves the hashes of those rows alone that could be read, and returns their number. */
+int
+CollectHashes(Payload *payload)
+{
+	int			nhashes = 0;
+
 	for (int i = 0; i < payload->nrows; i++)
 	{
-		CHECK_FOR_INTERRUPTS();
-		if (payload->is_array)
-			position->element = i;
-		ReadFields(payload->row, target, &payload->objects[i], unknown_fields, position);
-		CompleteKey(target, payload->row);
-		RequireNewerBy(options, target, payload->row->given);
-		payload->hashes[i] = HashKeyForLock(target, payload->row);
-		payload->rows[i] = PackRow(target, payload->row, i > 0 ? payload->rows[i - 1] : NULL);
+		if (payload->rows[i])
+			payload->hashes[nhashes++] = payload->hashes[i];
 	}
-	position->element = -1;
+	return nhashes;
 }
 
 /* Returns the nth row, until the next is taken. */
@@ -246,7 +265,10 @@ GivenColumns(const Payload *payload)
 	Bitmapset  *given = NULL;
 
 	for (int i = 0; i < payload->nrows; i++)
-		given = bms_add_members(given, payload->rows[i]->given);
+	{
+		if (payload->rows[i])
+			given = bms_add_members(given, payload->rows[i]->given);
+	}
 	return given;
 }
 

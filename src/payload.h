@@ -15,6 +15,7 @@ typedef struct GivenOptions
 	Jsonb	   *if_match;
 	Jsonb	   *on_create;
 	const char *newer_by;
+	bool		reports;		/* failures, and goes on with the other rows */
 } GivenOptions;
 
 /* The column by which a payload is newer than a stored row, or is not. */
@@ -39,7 +40,7 @@ typedef struct Payload
 	bool		is_array;
 	int			nrows;
 	JsonbValue *objects;		/* in binary form, in the argument */
-	PackedRow **rows;			/* in the order given; NULL until ReadRows() */
+	PackedRow **rows;			/* in the order given; NULL unless it could be read */
 	Row		   *row;			/* the one whose turn it is: TakeRow() */
 	uint32	   *hashes;			/* of their keys */
 } Payload;
@@ -48,10 +49,12 @@ extern int	unknown_fields;		/* setting product_upsert.unknown_fields */
 
 extern void RejectNull(const char *argument);
 extern void RejectArrayWithIfMatch(const Payload *payload, const GivenOptions *given);
-extern void ReadPayload(Payload *payload, Jsonb *argument, Position *position);
+extern void ReadPayload(Payload *payload, Jsonb *argument);
 extern void ReadOptions(Options *options, const GivenOptions *given, const Target *target, Position *position);
 extern void RequireNewerBy(const Options *options, const Target *target, const Bitmapset *given);
-extern void ReadRows(Payload *payload, Target *target, const Options *options, Position *position);
+extern void BeginRows(Payload *payload, const Target *target);
+extern void ReadRow(Payload *payload, int n, Target *target, const Options *options, Position *position);
+extern int	CollectHashes(Payload *payload);
 extern const Row *TakeRow(const Payload *payload, const Target *target, int n);
 extern Bitmapset *GivenColumns(const Payload *payload);
 extern void DescribePosition(const Position *position);

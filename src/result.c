@@ -156,6 +156,71 @@ WriteOutcome(JsonbWriter *writer, JsonbNode *parent, Target *target, const Outco
 	EndNode(writer, &object, parent);
 }
 
+static void
+WriteLiteralOrNull(JsonbWriter *writer, JsonbNode *node, const char *string)
+{
+	JsonbValue	null = {.type = jbvNull};
+
+	if (string)
+		WriteLiteral(writer, node, string);
+	else
+		WriteValue(writer, node, &null);
+}
+
+/* The field at fault: the one that was being converted, or that of the table's column which the error is about. */
+static const char *
+FieldAtFault(const Target *target, const Failure *failure)
+{
+	const ErrorData *error = failure->error;
+
+	if (failure->field)
+		return failure->field;
+	if (error->table_name && strcmp(error->table_name, target->name) != 0)
+		return NULL;
+	return error->column_name;
+}
+
+/* {"hint": ..., "field": ..., ...}: all that a program may want of an error, null where there is nothing */
+static void
+WriteError(JsonbWriter *writer, JsonbNode *parent, const Target *target, const Failure *failure)
+{
+	const ErrorData *error = failure->error;
+	const struct
+	{
+		const char *name;
+		const char *value;
+	}			fields[] =
+	{
+		{"hint", error->hint},
+		{"field", FieldAtFault(target, failure)},
+		{"column", error->column_name},
+		{"detail", error->detail},
+		{"message", error->message},
+		{"sqlstate", unpack_sql_state(error->sqlerrcode)},
+		{"constraint", error->constraint_name},
+	};
+	JsonbNode	object = BeginObject(writer, lengthof(fields));
+
+	for (int i = 0; i < (int) lengthof(fields); i++)
+		WriteLiteral(writer, &object, fields[i].name);
+	for (int i = 0; i < (int) lengthof(fields); i++)
+		WriteLiteralOrNull(writer, &object, fields[i].value);
+	EndNode(writer, &object, parent);
+}
+
+/* {"error": {...}, "action": "failed"}, as an element of parent, or the root if that is NULL */
+void
+WriteFailure(JsonbWriter *writer, JsonbNode *parent, const Target *target, const Failure *failure)
+{
+	JsonbNode	object = BeginObject(writer, 2);
+
+	WriteLiteral(writer, &object, "error");
+	WriteLiteral(writer, &object, "action");
+	WriteError(writer, &object, target, failure);
+	WriteLiteral(writer, &object, "failed");
+	EndNode(writer, &object, parent);
+}
+
 /*
  * Sets the status of the HTTP response where PostgREST looks for it before it commits: 201 if
  * a row was created, else 200. As by SET LOCAL, so that it ends with the transaction and

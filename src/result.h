@@ -5,6 +5,7 @@
 #ifndef PRODUCT_UPSERT_RESULT_H
 #define PRODUCT_UPSERT_RESULT_H
 
+#include "attempt.h"
 #include "jsonbwriter.h"
 #include "upsert.h"
 
@@ -24,6 +25,8 @@ extern void WriteRow(JsonbWriter *writer, JsonbNode *parent, Target *target, con
 extern void WriteKey(JsonbWriter *writer, Target *target, const Datum *values, const bool *isnull);
 extern void WriteOutcome(JsonbWriter *writer, JsonbNode *parent, Target *target,
 						 const Outcome *outcome);
+extern void WriteFailure(JsonbWriter *writer, JsonbNode *parent, const Target *target,
+						 const Failure *failure);
 extern void SetHttpStatus(bool created);
 
 #endif							/* PRODUCT_UPSERT_RESULT_H */

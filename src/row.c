@@ -58,7 +58,8 @@ ReportUnknownField(const Target *target, const char *name, int length)
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("field \"%.*s%s\" is not a column of table \"%s\"",
 					clipped, name, clipped < length ? "..." : "", target->name),
-			 nearest ? errhint("Perhaps you meant \"%s\".", nearest->name) : 0));
+			 nearest ? errhint("Perhaps you meant \"%s\".", nearest->name) : 0,
+			 err_generic_string(PG_DIAG_COLUMN_NAME, pnstrdup(name, clipped))));
 }
 
 /*
@@ -143,12 +144,14 @@ void
 RequireKeyFields(const Target *target, const Bitmapset *given)
 {
 	Bitmapset  *missing;
+	const char *first;
 	StringInfoData names;
 	int			attnum = -1;
 
 	if (bms_is_subset(target->key_fields, given))
 		return;
 	missing = bms_difference(target->key_fields, given);
+	first = NameStr(TupleDescAttr(target->desc, bms_next_member(missing, -1) - 1)->attname);
 	initStringInfo(&names);
 	while ((attnum = bms_next_member(missing, attnum)) >= 0)
 		appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "",
@@ -157,7 +160,8 @@ RequireKeyFields(const Target *target, const Bitmapset *given)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg_plural("key field %s is missing", "key fields %s are missing",
 						   bms_num_members(missing), names.data),
-			 errdetail("The key of table \"%s\" is (%s).", target->name, KeyColumnList(target))));
+			 errdetail("The key of table \"%s\" is (%s).", target->name, KeyColumnList(target)),
+			 err_generic_string(PG_DIAG_COLUMN_NAME, first)));
 }
 
 /* A given value of a generated column must be the one that PostgreSQL will store. */

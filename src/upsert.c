@@ -28,9 +28,6 @@
 #include "triggerrow.h"
 #include "upsert.h"
 
-/* "Precondition failed", as HTTP has it. Class 40 would be retried blindly. */
-#define ERRCODE_PRECONDITION_FAILED		MAKE_SQLSTATE('P', 'T', '4', '1', '2')
-
 /* -- find --------------------------------------------------------------------- */
 
 static void

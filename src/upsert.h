@@ -8,6 +8,9 @@
 #include "payload.h"
 #include "store.h"
 
+/* "Precondition failed", as HTTP has it. Class 40 would be retried blindly. */
+#define ERRCODE_PRECONDITION_FAILED		MAKE_SQLSTATE('P', 'T', '4', '1', '2')
+
 typedef enum UpsertAction
 {
 	ACTION_CREATED,
