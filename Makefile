@@ -31,6 +31,7 @@ OBJS = product_upsert.o \
 	src/protect.o \
 	src/reference.o \
 	src/reference_index.o \
+	src/rejects.o \
 	src/result.o \
 	src/row.o \
 	src/rowlock.o \

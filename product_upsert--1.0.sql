@@ -20,12 +20,13 @@ COMMENT ON FUNCTION product_upsert(regclass, jsonb, jsonb, jsonb, name, text) IS
 
 CREATE FUNCTION product_upsert_from(source regclass, target regclass DEFAULT NULL,
 									on_create jsonb DEFAULT NULL, newer_by name DEFAULT NULL,
+									rejects regclass DEFAULT NULL,
 									OUT created bigint, OUT updated bigint, OUT unchanged bigint,
-									OUT stale bigint)
+									OUT stale bigint, OUT rejected bigint)
 	AS 'MODULE_PATHNAME', 'product_upsert_from'
 	LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
-COMMENT ON FUNCTION product_upsert_from(regclass, regclass, jsonb, name) IS
+COMMENT ON FUNCTION product_upsert_from(regclass, regclass, jsonb, name, regclass) IS
 	'create or update a row of a table for every row of another table or view';
 
 CREATE FUNCTION product_upsert_lock(target regclass, payload jsonb) RETURNS void

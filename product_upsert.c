@@ -188,8 +188,9 @@ product_upsert_target(PG_FUNCTION_ARGS)
 }
 
 /*
- * product_upsert_from(source regclass, target regclass, on_create jsonb, newer_by name,
- *					   OUT created bigint, OUT updated bigint, OUT unchanged bigint, OUT stale bigint)
+ * product_upsert_from(source regclass, target regclass, on_create jsonb, newer_by name, rejects regclass,
+ *					   OUT created bigint, OUT updated bigint, OUT unchanged bigint, OUT stale bigint,
+ *					   OUT rejected bigint)
  */
 Datum
 product_upsert_from(PG_FUNCTION_ARGS)
@@ -200,18 +201,20 @@ product_upsert_from(PG_FUNCTION_ARGS)
 		.on_create = GetOption(fcinfo, 2),
 		.newer_by = GetOptionalName(fcinfo, 3),
 	};
-	ActionCounts counts;
+	Oid			rejects = PG_ARGISNULL(4) ? InvalidOid : GetRelation(fcinfo, 4, "rejects");
+	LoadCounts	counts;
 	TupleDesc	desc;
-	Datum		values[4];
-	bool		nulls[4] = {false};
+	Datum		values[5];
+	bool		nulls[5] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	UpsertFrom(source, target, &given, counts);
-	values[0] = Int64GetDatum(counts[ACTION_CREATED]);
-	values[1] = Int64GetDatum(counts[ACTION_UPDATED]);
-	values[2] = Int64GetDatum(counts[ACTION_UNCHANGED]);
-	values[3] = Int64GetDatum(counts[ACTION_STALE]);
+	counts = UpsertFrom(source, target, &given, rejects);
+	values[0] = Int64GetDatum(counts.actions[ACTION_CREATED]);
+	values[1] = Int64GetDatum(counts.actions[ACTION_UPDATED]);
+	values[2] = Int64GetDatum(counts.actions[ACTION_UNCHANGED]);
+	values[3] = Int64GetDatum(counts.actions[ACTION_STALE]);
+	values[4] = Int64GetDatum(counts.rejected);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 

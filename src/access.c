@@ -32,6 +32,13 @@ CheckColumns(Oid relid, const Bitmapset *columns, AclMode mode)
 	}
 }
 
+/* Raises 42501 unless the caller, who may lock the table, may also insert into the columns. */
+void
+CheckMayInsert(Oid relid, const Bitmapset *columns)
+{
+	CheckColumns(relid, columns, ACL_INSERT);
+}
+
 /*
  * Raises 42501 unless the caller, who may lock the table, may also upsert rows in
  * which the given columns are given, and create them with those of on_create, if that is not NULL.

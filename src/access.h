@@ -7,6 +7,7 @@
 
 #include "row.h"
 
+extern void CheckMayInsert(Oid relid, const Bitmapset *columns);
 extern void CheckMayUpsert(const Target *target, const Bitmapset *given, const Row *on_create);
 
 #endif							/* PRODUCT_UPSERT_ACCESS_H */
