@@ -6,6 +6,7 @@ MODULE_big = product_upsert
 OBJS = product_upsert.o \
 	src/access.o \
 	src/arguments.o \
+	src/attempt.o \
 	src/bulk.o \
 	src/call.o \
 	src/checkedsql.o \
@@ -32,6 +33,7 @@ OBJS = product_upsert.o \
 	src/protect.o \
 	src/reference.o \
 	src/reference_index.o \
+	src/rejects.o \
 	src/result.o \
 	src/row.o \
 	src/rowlock.o \

@@ -8,20 +8,25 @@ CREATE FUNCTION product_upsert(jsonb) RETURNS jsonb
 COMMENT ON FUNCTION product_upsert(jsonb) IS
 	'create or update a row, or an array of rows, of the table named by product_upsert.default_table';
 
-CREATE FUNCTION product_upsert(target regclass, payload jsonb, if_match jsonb DEFAULT NULL)
+CREATE FUNCTION product_upsert(target regclass, payload jsonb, if_match jsonb DEFAULT NULL,
+							   on_create jsonb DEFAULT NULL, newer_by name DEFAULT NULL,
+							   on_error text DEFAULT 'stop')
 	RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'product_upsert_target'
 	LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
-COMMENT ON FUNCTION product_upsert(regclass, jsonb, jsonb) IS
+COMMENT ON FUNCTION product_upsert(regclass, jsonb, jsonb, jsonb, name, text) IS
 	'create or update a row, or an array of rows, of a table';
 
 CREATE FUNCTION product_upsert_from(source regclass, target regclass DEFAULT NULL,
-									OUT created bigint, OUT updated bigint, OUT unchanged bigint)
+									on_create jsonb DEFAULT NULL, newer_by name DEFAULT NULL,
+									rejects regclass DEFAULT NULL,
+									OUT created bigint, OUT updated bigint, OUT unchanged bigint,
+									OUT stale bigint, OUT rejected bigint)
 	AS 'MODULE_PATHNAME', 'product_upsert_from'
 	LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
-COMMENT ON FUNCTION product_upsert_from(regclass, regclass) IS
+COMMENT ON FUNCTION product_upsert_from(regclass, regclass, jsonb, name, regclass) IS
 	'create or update a row of a table for every row of another table or view';
 
 CREATE FUNCTION product_upsert_lock(target regclass, payload jsonb) RETURNS void

@@ -54,6 +54,13 @@ static const struct config_enum_entry unknown_fields_options[] = {
 	{NULL, 0, false}
 };
 
+static const struct config_enum_entry result_options[] = {
+	{"full", RESULT_FULL, false},
+	{"changes", RESULT_CHANGES, false},
+	{"action", RESULT_ACTION, false},
+	{NULL, 0, false}
+};
+
 void		_PG_init(void);
 
 void
@@ -80,6 +87,11 @@ _PG_init(void)
 							"0 means no limit.",
 							&max_waiters, NO_WAITER_LIMIT, NO_WAITER_LIMIT, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("product_upsert.result",
+							 "How much product_upsert() returns of a row.",
+							 "full: the row; changes: the row unless it is as it was; action: what was done, alone.",
+							 &result_detail, RESULT_FULL, result_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("product_upsert.http_status",
 							 "Sets response.status to 201 if a call created a row, else to 200.",
 							 "PostgREST takes the status of its response from there.",
@@ -107,6 +119,33 @@ GetPayload(FunctionCallInfo fcinfo, int n)
 	return PG_GETARG_JSONB_P(n);
 }
 
+/* Returns the option, argument n, or NULL. */
+static Jsonb *
+GetOption(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : PG_GETARG_JSONB_P(n);
+}
+
+/* Returns the name, argument n, or NULL. */
+static const char *
+GetOptionalName(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : NameStr(*PG_GETARG_NAME(n));
+}
+
+/* Returns whether to report failures, argument n: 22023 if that says neither this nor to stop. */
+static bool
+ReportsFailures(FunctionCallInfo fcinfo, int n)
+{
+	const char *on_error = PG_ARGISNULL(n) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(n));
+
+	if (strcmp(on_error, "stop") != 0 && strcmp(on_error, "report") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_error must be \"stop\" or \"report\"")));
+	return strcmp(on_error, "report") == 0;
+}
+
 /* Returns the relation, argument n: 22004 if it is NULL, 42P01 if it is "-". */
 static Oid
 GetRelation(FunctionCallInfo fcinfo, int n, const char *argument)
@@ -126,41 +165,57 @@ GetRelation(FunctionCallInfo fcinfo, int n, const char *argument)
 Datum
 product_upsert(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(UpsertPayload(DEFAULT_TABLE, GetPayload(fcinfo, 0), NULL));
+	const GivenOptions none = {0};
+
+	PG_RETURN_JSONB_P(UpsertPayload(DEFAULT_TABLE, GetPayload(fcinfo, 0), &none));
 }
 
 /*
- * product_upsert(target regclass, payload jsonb, if_match jsonb) returns jsonb
+ * product_upsert(target regclass, payload jsonb, if_match jsonb, on_create jsonb, newer_by name,
+ *				  on_error text) returns jsonb
  */
 Datum
 product_upsert_target(PG_FUNCTION_ARGS)
 {
 	Oid			target = GetRelation(fcinfo, 0, "target");
-	Jsonb	   *if_match = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
+	const GivenOptions given = {
+		.if_match = GetOption(fcinfo, 2),
+		.on_create = GetOption(fcinfo, 3),
+		.newer_by = GetOptionalName(fcinfo, 4),
+		.reports = ReportsFailures(fcinfo, 5),
+	};
 
-	PG_RETURN_JSONB_P(UpsertPayload(target, GetPayload(fcinfo, 1), if_match));
+	PG_RETURN_JSONB_P(UpsertPayload(target, GetPayload(fcinfo, 1), &given));
 }
 
 /*
- * product_upsert_from(source regclass, target regclass,
- *					   OUT created bigint, OUT updated bigint, OUT unchanged bigint)
+ * product_upsert_from(source regclass, target regclass, on_create jsonb, newer_by name, rejects regclass,
+ *					   OUT created bigint, OUT updated bigint, OUT unchanged bigint, OUT stale bigint,
+ *					   OUT rejected bigint)
  */
 Datum
 product_upsert_from(PG_FUNCTION_ARGS)
 {
 	Oid			source = GetRelation(fcinfo, 0, "source");
 	Oid			target = PG_ARGISNULL(1) ? DEFAULT_TABLE : GetRelation(fcinfo, 1, "target");
-	ActionCounts counts;
+	const GivenOptions given = {
+		.on_create = GetOption(fcinfo, 2),
+		.newer_by = GetOptionalName(fcinfo, 3),
+	};
+	Oid			rejects = PG_ARGISNULL(4) ? InvalidOid : GetRelation(fcinfo, 4, "rejects");
+	LoadCounts	counts;
 	TupleDesc	desc;
-	Datum		values[3];
-	bool		nulls[3] = {false};
+	Datum		values[5];
+	bool		nulls[5] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	UpsertFrom(source, target, counts);
-	values[0] = Int64GetDatum(counts[ACTION_CREATED]);
-	values[1] = Int64GetDatum(counts[ACTION_UPDATED]);
-	values[2] = Int64GetDatum(counts[ACTION_UNCHANGED]);
+	counts = UpsertFrom(source, target, &given, rejects);
+	values[0] = Int64GetDatum(counts.actions[ACTION_CREATED]);
+	values[1] = Int64GetDatum(counts.actions[ACTION_UPDATED]);
+	values[2] = Int64GetDatum(counts.actions[ACTION_UNCHANGED]);
+	values[3] = Int64GetDatum(counts.actions[ACTION_STALE]);
+	values[4] = Int64GetDatum(counts.rejected);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 

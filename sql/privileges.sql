@@ -228,7 +228,7 @@ SET search_path = pu_privileges, public;
 
 -- Everyone may call the functions and look at the view.
 SELECT has_function_privilege('regress_pu_user', 'product_upsert(jsonb)', 'EXECUTE'),
-	has_function_privilege('regress_pu_user', 'product_upsert(regclass, jsonb, jsonb)', 'EXECUTE'),
+	has_function_privilege('regress_pu_user', 'product_upsert(regclass, jsonb, jsonb, jsonb, name, text)', 'EXECUTE'),
 	has_function_privilege('regress_pu_user', 'product_upsert_lock(regclass, jsonb)', 'EXECUTE'),
 	has_table_privilege('regress_pu_user', 'product_upsert_locks', 'SELECT'),
 	has_table_privilege('regress_pu_user', 'product_upsert_locks', 'INSERT');

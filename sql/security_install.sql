@@ -28,10 +28,11 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 SELECT install_beside(format('CREATE FUNCTION squatted.%s RETURNS %s LANGUAGE plpgsql AS %L', function, result, 'BEGIN END'))
   FROM (VALUES
-	('product_upsert(jsonb)', 'jsonb'), ('product_upsert(regclass, jsonb, jsonb)', 'jsonb'),
-	('product_upsert_from(regclass, regclass, OUT bigint, OUT bigint, OUT bigint)', 'record'),
+	('product_upsert(jsonb)', 'jsonb'), ('product_upsert(regclass, jsonb, jsonb, jsonb, name, text)', 'jsonb'),
+	('product_upsert_from(regclass, regclass, jsonb, name, regclass, OUT bigint, OUT bigint, OUT bigint, OUT bigint, OUT bigint)', 'record'),
 	('product_upsert_lock(regclass, jsonb)', 'void'), ('product_upsert_guard()', 'trigger'),
-	('product_upsert_key(regclass)', 'name[]'), ('product_upsert_lookup_index(regclass)', 'regclass'),
+	('product_upsert_key(regclass)', 'name[]'), ('product_upsert_condition(regclass)', 'text'),
+	('product_upsert_lookup_index(regclass)', 'regclass'),
 	('product_upsert_protect(regclass, name[], text, OUT regclass, OUT bigint)', 'record'), ('product_upsert_unprotect(regclass)', 'void'),
 	('product_upsert_duplicates(regclass)', 'TABLE (key jsonb, copies bigint, rows jsonb)'),
 	('product_upsert_merge_duplicates(regclass, text, boolean, integer)', 'bigint')) AS f (function, result);

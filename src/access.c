@@ -5,7 +5,8 @@
  * An upsert asks for what INSERT ... ON CONFLICT DO UPDATE ... RETURNING asks
  * for, whatever it then turns out to do, so that the answer depends on no data:
  * USAGE on the schema, SELECT on the table, INSERT on the given columns and
- * UPDATE on those of them that are not the key.
+ * UPDATE on those of them that are not the key. What counts only on a create needs
+ * INSERT alone.
  */
 #include "postgres.h"
 
@@ -35,18 +36,27 @@ CheckColumns(Oid relid, const Bitmapset *columns, AclMode mode, const char *priv
 	}
 }
 
+/* Raises 42501 unless the caller, who may lock the table, may also insert into the columns. */
+void
+CheckMayInsert(Oid relid, const Bitmapset *columns)
+{
+	CheckColumns(relid, columns, ACL_INSERT, "INSERT");
+}
+
 /*
  * Raises 42501 unless the caller, who may lock the table, may also upsert rows in
- * which the given columns are given.
+ * which the given columns are given, and create them with those of on_create, if that is not NULL.
  */
 void
-CheckMayUpsert(const Target *target, const Bitmapset *given)
+CheckMayUpsert(const Target *target, const Bitmapset *given, const Row *on_create)
 {
 	Bitmapset  *updated = bms_difference(given, target->key_columns);
 
 	if (pg_class_aclcheck(target->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		DenyTable(target->relid, "SELECT on the table as a whole");
 	CheckColumns(target->relid, given, ACL_INSERT, "INSERT");
+	if (on_create)
+		CheckColumns(target->relid, on_create->given, ACL_INSERT, "INSERT");
 	CheckColumns(target->relid, bms_del_members(updated, target->read_only_columns), ACL_UPDATE, "UPDATE");
 }
 

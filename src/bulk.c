@@ -6,7 +6,11 @@
  * and each goes through the rules of an upsert before the next is read. So the memory
  * this takes does not depend on their number, and no row is turned into JSON.
  *
- * What lasts for the call is in one memory context, what a row needs in another.
+ * If rows may fail, they are read some hundreds at a time, so that those can be done again that were undone
+ * with one that failed: see attempt.c.
+ *
+ * What lasts for the call is in one memory context, what a row needs in another, and the rows that
+ * wait in a third.
  */
 #include "postgres.h"
 
@@ -16,6 +20,8 @@
 #include "catalog/pg_type.h"
 #include "commands/progress.h"
 #include "executor/executor.h"
+#include "funcapi.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
@@ -24,19 +30,25 @@
 #include "tcop/dest.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "access.h"
+#include "attempt.h"
 #include "bulk.h"
 #include "checkedsql.h"
 #include "payload.h"
+#include "rejects.h"
 #include "row.h"
 #include "table.h"
 #include "target.h"
 #include "targetcache.h"
 #include "upsert.h"
+
+/* How many rows wait at most until they are upserted. Fewer do if they take more than work_mem. */
+#define MAX_WAITING		1024
 
 /* A column of the source, and what becomes of it. */
 typedef struct SourceColumn
@@ -45,6 +57,18 @@ typedef struct SourceColumn
 	Expr	   *coercion;		/* to that column's type; NULL if there is nothing to do */
 	ExprState  *coerce;
 } SourceColumn;
+
+/* Rows that have been read and are yet to be upserted, where they may fail. */
+typedef struct WaitingRows
+{
+	MemoryContext context;
+	int			n;
+	Size		size;
+	MinimalTuple rows[MAX_WAITING];
+	Failure    *failures[MAX_WAITING];
+	TupleTableSlot *slot;		/* for one of them */
+	Attempts	attempts;
+} WaitingRows;
 
 typedef struct BulkLoad
 {
@@ -61,14 +85,19 @@ typedef struct BulkLoad
 
 	Relation	rel;
 	Target	   *target;
+	Options		options;
 	Upserter   *upserter;
 	ExprContext *expressions;
 	Row		   *row;
 
+	Rejects    *rejects;		/* NULL if a row's failure is that of the load */
+	WaitingRows *waiting;
+
 	int64		nrows;			/* read so far */
-	bool		in_row;			/* the last of them is being upserted */
+	int64		row_number;		/* of the one that is being upserted, from 1; 0 if none is */
 	Position	position;		/* in it */
-	int64	   *counts;
+	LoadCounts	counts;
+	LoadCounts	counts_done;	/* of the stretches that are done, where rows may fail */
 } BulkLoad;
 
 /* -- the source --------------------------------------------------------------- */
@@ -158,6 +187,7 @@ MatchColumns(BulkLoad *load)
 	if (unknown)
 		ReportUnknownFields(load->target, unknown);
 	RequireKeyFields(load->target, load->given);
+	RequireNewerBy(&load->options, load->target, load->given);
 }
 
 /* Returns the column of jsonb that is all the source has, or InvalidAttrNumber. */
@@ -223,11 +253,10 @@ WriteQuery(const BulkLoad *load)
 static void
 UpsertAndCount(BulkLoad *load, const Row *row)
 {
-	const Row  *if_match = NULL;
 	Outcome		outcome;
 
-	UpsertRow(load->upserter, row, if_match, &outcome);
-	load->counts[outcome.action]++;
+	UpsertRow(load->upserter, row, &outcome);
+	load->counts.actions[outcome.action]++;
 }
 
 /* Makes a row of the source's; its values are the source's own, or in the row context. */
@@ -267,9 +296,11 @@ UpsertPayloadFromSlot(BulkLoad *load, TupleTableSlot *slot)
 
 	if (isnull)
 		RejectNull("payload");
-	ReadPayload(&payload, DatumGetJsonbP(value), &load->position);
-	ReadRows(&payload, load->target, &load->position);
-	CheckMayUpsert(load->target, GivenColumns(&payload));
+	ReadPayload(&payload, DatumGetJsonbP(value));
+	BeginRows(&payload, load->target);
+	for (int i = 0; i < payload.nrows; i++)
+		ReadRow(&payload, i, load->target, &load->options, &load->position);
+	CheckMayUpsert(load->target, GivenColumns(&payload), load->options.on_create);
 	for (int i = 0; i < payload.nrows; i++)
 	{
 		if (payload.is_array)
@@ -279,17 +310,11 @@ UpsertPayloadFromSlot(BulkLoad *load, TupleTableSlot *slot)
 	load->position.element = -1;
 }
 
-/* -- the executor's side ------------------------------------------------------ */
-
+/* Opens what rows are upserted with, in the current memory context. */
 static void
-StartLoad(DestReceiver *self, int operation pg_attribute_unused(),
-		TupleDesc desc pg_attribute_unused())
+BeginStretch(BulkLoad *load)
 {
-	BulkLoad   *load = (BulkLoad *) self;
-	MemoryContext caller = MemoryContextSwitchTo(load->context);
-
-	/* Not before: a store that uses SPI as well must be inside the statement that feeds it. */
-	load->upserter = BeginUpserts(load->target, load->rel);
+	load->upserter = BeginUpserts(load->target, load->rel, &load->options);
 	load->expressions = CreateStandaloneExprContext();
 	load->row = MakeRow(load->target);
 	for (int i = 0; i < load->ncolumns; i++)
@@ -297,7 +322,31 @@ StartLoad(DestReceiver *self, int operation pg_attribute_unused(),
 		if (load->columns[i].coercion)
 			load->columns[i].coerce = ExecInitExpr(load->columns[i].coercion, NULL);
 	}
+}
+
+static void
+EndStretch(BulkLoad *load)
+{
+	FreeExprContext(load->expressions, true);
+	EndUpserts(load->upserter);
+}
+
+static void
+UpsertSourceRow(BulkLoad *load, TupleTableSlot *slot, int64 row_number)
+{
+	MemoryContext caller = MemoryContextSwitchTo(load->row_context);
+
+	load->row_number = row_number;
+	/* Only for as long as the row takes: the source's query has a snapshot of its own. */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (load->reads_payloads)
+		UpsertPayloadFromSlot(load, slot);
+	else
+		UpsertAndCount(load, RowFromSlot(load, slot));
+	PopActiveSnapshot();
+	load->row_number = 0;
 	MemoryContextSwitchTo(caller);
+	MemoryContextReset(load->row_context);
 }
 
 static void
@@ -319,25 +368,155 @@ ShowProgress(const BulkLoad *load)
 	pgstat_progress_update_param(PROGRESS_COPY_TUPLES_PROCESSED, load->nrows);
 }
 
+/* -- rows that may fail ------------------------------------------------------- */
+
+/* The row's number in the source, from 1. */
+static int64
+WaitingRowNumber(const BulkLoad *load, int n)
+{
+	return load->nrows - load->waiting->n + n + 1;
+}
+
+static TupleTableSlot *
+WaitingRow(const BulkLoad *load, int n)
+{
+	return ExecStoreMinimalTuple(load->waiting->rows[n], load->waiting->slot, false);
+}
+
+/* RowsWork: upserts rows that wait. */
+static void
+UpsertStretch(void *arg, int from, int to, int *at)
+{
+	BulkLoad   *load = arg;
+
+	load->counts = load->counts_done;
+	BeginStretch(load);
+	for (*at = from; *at < to; (*at)++)
+	{
+		if (load->waiting->failures[*at] == NULL)
+			UpsertSourceRow(load, WaitingRow(load, *at), WaitingRowNumber(load, *at));
+	}
+	EndStretch(load);
+	load->counts_done = load->counts;
+}
+
+/* Returns the row that is in the slot, as jsonb. */
+static Datum
+RecordFromSlot(const BulkLoad *load, TupleTableSlot *slot, bool *isnull)
+{
+	Datum		json;
+
+	if (load->reads_payloads)
+		return slot_getattr(slot, 1, isnull);
+	*isnull = false;
+	json = DirectFunctionCall1(row_to_json, ExecFetchSlotHeapTupleDatum(slot));
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(json)));
+}
+
+/* Puts those that have failed into the table of rejected rows. */
+static void
+RejectFailed(BulkLoad *load)
+{
+	for (int i = 0; i < load->waiting->n; i++)
+	{
+		const Failure *failure = load->waiting->failures[i];
+		Datum		record;
+		bool		isnull;
+
+		if (failure == NULL)
+			continue;
+		load->row_number = WaitingRowNumber(load, i);
+		record = RecordFromSlot(load, WaitingRow(load, i), &isnull);
+		Reject(load->rejects, record, isnull, failure->error);
+		load->counts_done.rejected++;
+	}
+	load->row_number = 0;
+}
+
+/* Upserts the rows that wait. */
+static void
+FinishWaiting(BulkLoad *load)
+{
+	WaitingRows *waiting = load->waiting;
+	MemoryContext caller = MemoryContextSwitchTo(waiting->context);
+
+	memset(waiting->failures, 0, sizeof(waiting->failures));
+	AttemptRows(&waiting->attempts, waiting->n);
+	RejectFailed(load);
+	ShowProgress(load);
+	ExecClearTuple(waiting->slot);
+	waiting->n = 0;
+	waiting->size = 0;
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(waiting->context);
+}
+
+static void
+LetRowWait(BulkLoad *load, TupleTableSlot *slot)
+{
+	WaitingRows *waiting = load->waiting;
+	MemoryContext caller = MemoryContextSwitchTo(waiting->context);
+	MinimalTuple row = ExecCopySlotMinimalTuple(slot);
+
+	MemoryContextSwitchTo(caller);
+	waiting->rows[waiting->n++] = row;
+	waiting->size += row->t_len;
+	if (waiting->n == MAX_WAITING || waiting->size >= (Size) work_mem * 1024)
+		FinishWaiting(load);
+}
+
+/* Rows of that kind may wait, from here on. */
+static void
+BeginWaiting(BulkLoad *load, TupleDesc desc)
+{
+	WaitingRows *waiting = palloc0(sizeof(WaitingRows));
+
+	waiting->context = AllocSetContextCreate(load->context, "product_upsert waiting rows",
+											 ALLOCSET_DEFAULT_SIZES);
+	waiting->slot = MakeSingleTupleTableSlot(BlessTupleDesc(CreateTupleDescCopy(desc)),
+											 &TTSOpsMinimalTuple);
+	waiting->attempts = MakeAttempts(UpsertStretch, load, &load->position, waiting->failures);
+	load->waiting = waiting;
+}
+
+static void
+EndWaiting(BulkLoad *load)
+{
+	if (load->waiting->n > 0)
+		FinishWaiting(load);
+	load->counts = load->counts_done;
+	ExecDropSingleTupleTableSlot(load->waiting->slot);
+}
+
+/* -- the executor's side ------------------------------------------------------ */
+
+static void
+StartLoad(DestReceiver *self, int operation pg_attribute_unused(), TupleDesc desc)
+{
+	BulkLoad   *load = (BulkLoad *) self;
+	MemoryContext caller = MemoryContextSwitchTo(load->context);
+
+	/* Not before: a store that uses SPI as well must be inside the statement that feeds it. */
+	if (load->rejects)
+		BeginWaiting(load, desc);
+	else
+		BeginStretch(load);
+	MemoryContextSwitchTo(caller);
+}
+
 static bool
 LoadRow(TupleTableSlot *slot, DestReceiver *self)
 {
 	BulkLoad   *load = (BulkLoad *) self;
-	MemoryContext caller = MemoryContextSwitchTo(load->row_context);
 
 	load->nrows++;
-	load->in_row = true;
-	/* Only for as long as the row takes: the source's query has a snapshot of its own. */
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (load->reads_payloads)
-		UpsertPayloadFromSlot(load, slot);
+	if (load->rejects)
+		LetRowWait(load, slot);
 	else
-		UpsertAndCount(load, RowFromSlot(load, slot));
-	PopActiveSnapshot();
-	load->in_row = false;
-	ShowProgress(load);
-	MemoryContextSwitchTo(caller);
-	MemoryContextReset(load->row_context);
+	{
+		UpsertSourceRow(load, slot, load->nrows);
+		ShowProgress(load);
+	}
 	return true;
 }
 
@@ -346,8 +525,10 @@ EndLoad(DestReceiver *self)
 {
 	BulkLoad   *load = (BulkLoad *) self;
 
-	FreeExprContext(load->expressions, true);
-	EndUpserts(load->upserter);
+	if (load->rejects)
+		EndWaiting(load);
+	else
+		EndStretch(load);
 }
 
 static void
@@ -364,27 +545,38 @@ RunQuery(BulkLoad *load)
 	};
 
 	SPI_connect();
+	if (load->rejects)
+		PrepareRejects(load->rejects);
 	ExecuteCheckedInto(&query, PrepareChecked(&query, 0, NULL, 0), &load->receiver);
 	SPI_finish();
 }
 
 /* -- the call ----------------------------------------------------------------- */
 
-/* Error context callback: which row of the source the error is about. */
+/* Which row of the source the error is about. */
 static void
-DescribeRow(void *arg)
+DescribeRow(const BulkLoad *load)
 {
-	BulkLoad   *load = arg;
-
 	/* Else it is the source that failed, on the way to a row that we do not know. */
-	if (!load->in_row)
+	if (load->row_number == 0)
 		return;
 	if (!load->reads_payloads && load->position.field)
 		errcontext("column \"%s\" of row " INT64_FORMAT " of \"%s\"", load->position.field,
-				   load->nrows, RelationGetRelationName(load->source));
+				   load->row_number, RelationGetRelationName(load->source));
 	else
-		errcontext("row " INT64_FORMAT " of \"%s\"", load->nrows,
+		errcontext("row " INT64_FORMAT " of \"%s\"", load->row_number,
 				   RelationGetRelationName(load->source));
+}
+
+/* Error context callback: which option the error is about, or which row, and what in it. */
+static void
+DescribeLoad(void *arg)
+{
+	const BulkLoad *load = arg;
+
+	if (load->position.argument || load->reads_payloads)
+		DescribePosition(&load->position);
+	DescribeRow(load);
 }
 
 /* No number of keys is too many for the lock of the whole table, and no other lock will do. */
@@ -400,52 +592,65 @@ RequireWholeTable(Oid root)
 			 errhint("Grant UPDATE on the table as a whole.")));
 }
 
-/* Locks source and table, and decides what becomes of the source's columns. */
+/* What is read or upserted cannot take what is rejected as well. */
 static void
-OpenBoth(BulkLoad *load, Oid source, Oid target)
+RejectSameTable(const BulkLoad *load, Oid rejects)
 {
+	if (rejects == RelationGetRelid(load->source) || rejects == RelationGetRelid(load->rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("rejects must be another table than the source and the target")));
+}
+
+/* Locks source, rejects and table, reads the options, and decides what becomes of the source's columns. */
+static void
+OpenTables(BulkLoad *load, Oid source, Oid target, const GivenOptions *given, Oid rejects)
+{
+	const char *function = "product_upsert_from()";
 	const bool	whole_table = true;
 	Oid			root;
 
-	/* The source first: while we wait for it, nobody need wait for us. */
+	/* The target last: while we wait for the others, nobody need wait for us. */
 	load->source = OpenSource(source);
-	load->rel = OpenTable(target, whole_table, "product_upsert_from()", &root);
+	if (OidIsValid(rejects))
+		load->rejects = OpenRejects(rejects, function);
+	load->rel = OpenTable(target, whole_table, function, &root);
+	RejectSameTable(load, rejects);
 	RequireWholeTable(root);
 	load->target = AcquireTarget(load->rel);
 	WarnOfMissingIndex(load->target);
 	WarnOfExemption(load->target);
+	ReadOptions(&load->options, given, load->target, &load->position);
 	ChooseColumns(load);
-	CheckMayUpsert(load->target, load->given);
+	CheckMayUpsert(load->target, load->given, load->options.on_create);
 }
 
-/* Reads and upserts all rows; errors tell which row they are about, and what in it. */
+/* The locks stay until the transaction ends. */
+static void
+CloseTables(BulkLoad *load)
+{
+	relation_close(load->source, NoLock);
+	table_close(load->rel, NoLock);
+	if (load->rejects)
+		CloseRejects(load->rejects);
+}
+
+/* Reads and upserts all rows. */
 static void
 LoadRows(BulkLoad *load)
 {
-	ErrorContextCallback describe_row = {
-		.callback = DescribeRow,
-		.arg = load,
-		.previous = error_context_stack,
-	};
-	ErrorContextCallback describe_position = {
-		.callback = DescribePosition,
-		.arg = &load->position,
-		.previous = &describe_row,
-	};
-
-	error_context_stack = load->reads_payloads ? &describe_position : &describe_row;
 	BeginProgress(RelationGetRelid(load->rel));
 	RunQuery(load);
 	pgstat_progress_end_command();
-	error_context_stack = describe_row.previous;
 }
 
 /*
  * Upserts all rows of source, a table or view, into target (or DEFAULT_TABLE), and
- * counts what became of them. All or nothing: an error leaves no row behind.
+ * returns what became of them. All or nothing: an error leaves no row behind, and tells which
+ * row it is about, and what in it. But with a table for them, rows that fail are put into that.
  */
-void
-UpsertFrom(Oid source, Oid target, ActionCounts counts)
+LoadCounts
+UpsertFrom(Oid source, Oid target, const GivenOptions *given, Oid rejects)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	BulkLoad	load = {
@@ -457,20 +662,25 @@ UpsertFrom(Oid source, Oid target, ActionCounts counts)
 			.mydest = DestNone,
 		},
 		.position = {.element = -1},
-		.counts = counts,
+	};
+	ErrorContextCallback describe = {
+		.callback = DescribeLoad,
+		.arg = &load,
+		.previous = error_context_stack,
 	};
 
+	error_context_stack = &describe;
 	load.context = AllocSetContextCreate(CurrentMemoryContext, "product_upsert bulk load",
 										 ALLOCSET_DEFAULT_SIZES);
 	load.row_context = AllocSetContextCreate(load.context, "product_upsert row",
 											 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(load.context);
-	memset(counts, 0, sizeof(ActionCounts));
-	OpenBoth(&load, source, target);
+	OpenTables(&load, source, target, given, rejects);
 	LoadRows(&load);
+	error_context_stack = describe.previous;
 
-	relation_close(load.source, NoLock);
-	table_close(load.rel, NoLock);
+	CloseTables(&load);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(load.context);
+	return load.counts;
 }

@@ -8,8 +8,12 @@
 #include "upsert.h"
 
 /* How many rows came to what end. */
-typedef int64 ActionCounts[ACTION_SKIPPED + 1];
+typedef struct LoadCounts
+{
+	int64		actions[ACTION_SKIPPED + 1];
+	int64		rejected;
+} LoadCounts;
 
-extern void UpsertFrom(Oid source, Oid target, ActionCounts counts);
+extern LoadCounts UpsertFrom(Oid source, Oid target, const GivenOptions *given, Oid rejects);
 
 #endif							/* PRODUCT_UPSERT_BULK_H */

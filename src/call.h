@@ -7,9 +7,9 @@
 
 #include "postgres.h"
 
-#include "utils/jsonb.h"
+#include "payload.h"
 
-extern Jsonb *UpsertPayload(Oid relid, Jsonb *payload, Jsonb *if_match);
+extern Jsonb *UpsertPayload(Oid relid, Jsonb *payload, const GivenOptions *given);
 extern void LockPayload(Oid relid, Jsonb *payload);
 
 #endif							/* PRODUCT_UPSERT_CALL_H */

@@ -13,12 +13,14 @@
 #include "result.h"
 #include "row.h"
 
+int			result_detail = RESULT_FULL;
 bool		http_status = false;
 
 static const char *const action_names[] = {
 	[ACTION_CREATED] = "created",
 	[ACTION_UPDATED] = "updated",
 	[ACTION_UNCHANGED] = "unchanged",
+	[ACTION_STALE] = "stale",
 	[ACTION_SKIPPED] = "skipped",
 };
 
@@ -108,28 +110,114 @@ WritePrevious(JsonbWriter *writer, JsonbNode *parent, Target *target, const Outc
 	EndNode(writer, &object, parent);
 }
 
+/* {row} or null, as an element of parent */
+static void
+WriteProduct(JsonbWriter *writer, JsonbNode *parent, Target *target, const Outcome *outcome)
+{
+	JsonbValue	null = {.type = jbvNull};
+
+	if (outcome->product)
+		WriteRow(writer, parent, target, outcome->product->tts_values, outcome->product->tts_isnull);
+	else
+		WriteValue(writer, parent, &null);
+}
+
+/* Is the row as it was, because it need not or must not be written? */
+static bool
+IsAsItWas(const Outcome *outcome)
+{
+	return outcome->action == ACTION_UNCHANGED || outcome->action == ACTION_STALE;
+}
+
 /*
  * {"action": ..., "product": {row} or null, "previous": {...} with "updated" alone}, as an
- * element of parent, or the root if that is NULL
+ * element of parent, or the root if that is NULL; of the last two, only what result_detail
+ * asks for
  */
 void
 WriteOutcome(JsonbWriter *writer, JsonbNode *parent, Target *target, const Outcome *outcome)
 {
-	JsonbNode	object = BeginObject(writer, outcome->previous ? 3 : 2);
-	JsonbValue	null = {.type = jbvNull};
+	bool		product = result_detail == RESULT_FULL ||
+		(result_detail == RESULT_CHANGES && !IsAsItWas(outcome));
+	bool		previous = product && outcome->previous;
+	JsonbNode	object = BeginObject(writer, 1 + product + previous);
 
 	WriteLiteral(writer, &object, "action");
-	WriteLiteral(writer, &object, "product");
-	if (outcome->previous)
+	if (product)
+		WriteLiteral(writer, &object, "product");
+	if (previous)
 		WriteLiteral(writer, &object, "previous");
 
 	WriteLiteral(writer, &object, action_names[outcome->action]);
-	if (outcome->product)
-		WriteRow(writer, &object, target, outcome->product->tts_values, outcome->product->tts_isnull);
-	else
-		WriteValue(writer, &object, &null);
-	if (outcome->previous)
+	if (product)
+		WriteProduct(writer, &object, target, outcome);
+	if (previous)
 		WritePrevious(writer, &object, target, outcome);
+	EndNode(writer, &object, parent);
+}
+
+static void
+WriteLiteralOrNull(JsonbWriter *writer, JsonbNode *node, const char *string)
+{
+	JsonbValue	null = {.type = jbvNull};
+
+	if (string)
+		WriteLiteral(writer, node, string);
+	else
+		WriteValue(writer, node, &null);
+}
+
+/* The field at fault: the one that was being converted, or that of the table's column which the error is about. */
+static const char *
+FieldAtFault(const Target *target, const Failure *failure)
+{
+	const ErrorData *error = failure->error;
+
+	if (failure->field)
+		return failure->field;
+	if (error->table_name && strcmp(error->table_name, target->name) != 0)
+		return NULL;
+	return error->column_name;
+}
+
+/* {"hint": ..., "field": ..., ...}: all that a program may want of an error, null where there is nothing */
+static void
+WriteError(JsonbWriter *writer, JsonbNode *parent, const Target *target, const Failure *failure)
+{
+	const ErrorData *error = failure->error;
+	const struct
+	{
+		const char *name;
+		const char *value;
+	}			fields[] =
+	{
+		{"hint", error->hint},
+		{"field", FieldAtFault(target, failure)},
+		{"column", error->column_name},
+		{"detail", error->detail},
+		{"message", error->message},
+		{"sqlstate", unpack_sql_state(error->sqlerrcode)},
+		{"constraint", error->constraint_name},
+	};
+	JsonbNode	object = BeginObject(writer, lengthof(fields));
+
+	for (int i = 0; i < (int) lengthof(fields); i++)
+		WriteLiteral(writer, &object, fields[i].name);
+	for (int i = 0; i < (int) lengthof(fields); i++)
+		WriteLiteralOrNull(writer, &object, fields[i].value);
+	EndNode(writer, &object, parent);
+}
+
+/* {"error": {...}, "action": "failed"}, as an element of parent, or the root if that is NULL */
+void
+WriteFailure(JsonbWriter *writer, JsonbNode *parent, const Target *target, const Failure *failure)
+{
+	JsonbNode	object = BeginObject(writer, 2);
+
+	WriteLiteral(writer, &object, "error");
+	WriteLiteral(writer, &object, "action");
+	WriteError(writer, &object, target, failure);
+	WriteLiteral(writer, &object, "failed");
 	EndNode(writer, &object, parent);
 }
 

@@ -50,6 +50,13 @@ NearestColumn(const Target *target, const char *name, int length)
 	return nearest;
 }
 
+/* Returns as much of the name as a column's may have. */
+static char *
+ClipName(const char *name)
+{
+	return pnstrdup(name, pg_mbcliplen(name, strlen(name), NAMEDATALEN - 1));
+}
+
 /* Appends the first of the names, quoted and each clipped to what a column's may have, and how many are left out. */
 static void
 AppendNames(StringInfo text, List *names)
@@ -59,16 +66,15 @@ AppendNames(StringInfo text, List *names)
 	foreach(cell, names)
 	{
 		const char *name = lfirst(cell);
-		int			length = strlen(name);
-		int			clipped = pg_mbcliplen(name, length, NAMEDATALEN - 1);
+		const char *clipped = ClipName(name);
 
 		if (foreach_current_index(cell) == MAX_NAMES_SHOWN)
 		{
 			appendStringInfo(text, " and %d more", list_length(names) - MAX_NAMES_SHOWN);
 			break;
 		}
-		appendStringInfo(text, "%s\"%.*s%s\"", foreach_current_index(cell) > 0 ? ", " : "",
-						 clipped, name, clipped < length ? "..." : "");
+		appendStringInfo(text, "%s\"%s%s\"", foreach_current_index(cell) > 0 ? ", " : "",
+						 clipped, strlen(clipped) < strlen(name) ? "..." : "");
 	}
 }
 
@@ -108,7 +114,8 @@ ReportUnknownFields(const Target *target, List *names)
 			 errmsg_plural("field %s is not a column of table \"%s\"",
 						   "fields %s are not columns of table \"%s\"",
 						   list_length(names), fields.data, target->name),
-			 suggestions[0] != '\0' ? errhint("Perhaps you meant %s.", suggestions) : 0));
+			 suggestions[0] != '\0' ? errhint("Perhaps you meant %s.", suggestions) : 0,
+			 err_generic_string(PG_DIAG_COLUMN_NAME, ClipName(linitial(names)))));
 }
 
 /*
@@ -196,12 +203,14 @@ void
 RequireKeyFields(const Target *target, const Bitmapset *given)
 {
 	Bitmapset  *missing;
+	const char *first;
 	StringInfoData names;
 	int			attnum = -1;
 
 	if (bms_is_subset(target->key_fields, given))
 		return;
 	missing = bms_difference(target->key_fields, given);
+	first = NameStr(TupleDescAttr(target->desc, bms_next_member(missing, -1) - 1)->attname);
 	initStringInfo(&names);
 	while ((attnum = bms_next_member(missing, attnum)) >= 0)
 		appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "",
@@ -210,7 +219,8 @@ RequireKeyFields(const Target *target, const Bitmapset *given)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg_plural("key field %s is missing", "key fields %s are missing",
 						   bms_num_members(missing), names.data),
-			 errdetail("The key of table \"%s\" is (%s).", target->name, KeyColumnList(target))));
+			 errdetail("The key of table \"%s\" is (%s).", target->name, KeyColumnList(target)),
+			 err_generic_string(PG_DIAG_COLUMN_NAME, first)));
 }
 
 /* A given value of a generated column must be the one that PostgreSQL will store. */

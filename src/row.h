@@ -37,7 +37,7 @@ typedef struct PackedRow
 /* Which part of the arguments is being worked on, for the context line of an error. */
 typedef struct Position
 {
-	bool		in_if_match;	/* else in the payload */
+	const char *argument;		/* its name; NULL when it is the payload */
 	int			element;		/* of the payload, from 0; -1 when none in particular */
 	const char *field;			/* NULL when no single field is concerned */
 } Position;

@@ -31,9 +31,6 @@
 #include "triggerrow.h"
 #include "upsert.h"
 
-/* "Precondition failed", as HTTP has it. Class 40 would be retried blindly. */
-#define ERRCODE_PRECONDITION_FAILED		MAKE_SQLSTATE('P', 'T', '4', '1', '2')
-
 /* -- find --------------------------------------------------------------------- */
 
 static void
@@ -100,13 +97,20 @@ FindRow(Upserter *upserter, const Row *row)
 
 /* -- decide ------------------------------------------------------------------- */
 
-/* if_match is tested under the lock, so what it has seen is what will be written to. */
+/*
+ * Is the stored row, or its absence, what if_match asks for? That is tested under the lock, so what it has
+ * seen is what will be written to.
+ */
 static void
-CheckIfMatch(const Store *store, const Row *if_match, const TupleTableSlot *found)
+CheckIfMatch(const Upserter *upserter, const TupleTableSlot *found)
 {
+	const Store *store = upserter->store;
+	const Row  *if_match = upserter->options->if_match;
 	const char *detail = NULL;
 	int			attnum = -1;
 
+	if (if_match == NULL)
+		return;
 	if (found == NULL)
 		detail = "There is no row with this key.";
 	while (found && !detail && (attnum = bms_next_member(if_match->given, attnum)) >= 0)
@@ -136,28 +140,51 @@ RejectReadOnlyColumn(const Store *store, AttrNumber attnum)
 			 errtablecol(store->rel, attnum)));
 }
 
-/*
- * Returns the columns to set: none if every given value is stored already, else
- * those given, without the key, whose stored spelling stays. A row that was read
- * before may come back with its generated columns as long as they are unaltered.
- */
+/* Returns the columns, but for the key, whose given values are not stored already. */
 static Bitmapset *
-ColumnsToSet(const Store *store, const Row *row, const TupleTableSlot *found)
+ChangedColumns(const Target *target, const Row *row, const TupleTableSlot *found)
 {
-	const Target *target = store->target;
 	Bitmapset  *columns = bms_difference(row->given, target->key_columns);
-	bool		changes = false;
 	int			attnum = -1;
 
 	while ((attnum = bms_next_member(columns, attnum)) >= 0)
 	{
 		if (SameImage(target, attnum, row->values, row->isnull, found->tts_values, found->tts_isnull))
-			continue;
-		if (bms_is_member(attnum, target->read_only_columns))
-			RejectReadOnlyColumn(store, attnum);
-		changes = true;
+			columns = bms_del_member(columns, attnum);
 	}
-	return changes ? bms_del_members(columns, target->read_only_columns) : NULL;
+	return columns;
+}
+
+/* Is the row newer than the stored one, as far as it has to be? A NULL is older than any value. */
+static bool
+IsNewer(const Upserter *upserter, const Row *row, const TupleTableSlot *found)
+{
+	NewerBy    *newer_by = upserter->options->newer_by;
+	int			index;
+
+	if (newer_by == NULL)
+		return true;
+	index = newer_by->column->attnum - 1;
+	if (found->tts_isnull[index] || row->isnull[index])
+		return found->tts_isnull[index];
+	return DatumGetInt32(FunctionCall2Coll(&newer_by->compare, newer_by->collation,
+										   row->values[index], found->tts_values[index])) > 0;
+}
+
+/*
+ * Returns the columns to set: those given, without the key, whose stored spelling stays. A row that
+ * was read before may come back with its generated columns as long as they are unaltered.
+ */
+static Bitmapset *
+ColumnsToSet(const Store *store, const Row *row, const Bitmapset *changed)
+{
+	const Target *target = store->target;
+	Bitmapset  *columns = bms_difference(row->given, target->key_columns);
+	Bitmapset  *rejected = bms_intersect(changed, target->read_only_columns);
+
+	if (!bms_is_empty(rejected))
+		RejectReadOnlyColumn(store, bms_next_member(rejected, -1));
+	return bms_del_members(columns, target->read_only_columns);
 }
 
 /* -- write -------------------------------------------------------------------- */
@@ -344,6 +371,29 @@ SeeOwnWrites(void)
 	}
 }
 
+/* Returns the row with what it has only if it is created: that goes before what the payload gives. */
+static const Row *
+RowToCreate(const Upserter *upserter, const Row *row)
+{
+	const Target *target = upserter->store->target;
+	const Row  *on_create = upserter->options->on_create;
+	Row		   *created;
+	int			attnum = -1;
+
+	if (on_create == NULL)
+		return row;
+	created = MakeRow(target);
+	memcpy(created->values, row->values, target->desc->natts * sizeof(Datum));
+	memcpy(created->isnull, row->isnull, target->desc->natts * sizeof(bool));
+	created->given = bms_union(row->given, on_create->given);
+	while ((attnum = bms_next_member(on_create->given, attnum)) >= 0)
+	{
+		created->values[attnum - 1] = on_create->values[attnum - 1];
+		created->isnull[attnum - 1] = on_create->isnull[attnum - 1];
+	}
+	return created;
+}
+
 /*
  * Creates the row. Returns false if the key may be there by now, from a writer
  * that does not take the lock, and a look must tell.
@@ -360,6 +410,7 @@ CreateRow(Upserter *upserter, const Row *row, bool *in_doubt, ErrorData **refusa
 	CommandId	before = GetCurrentCommandId(false);
 	InsertResult result;
 
+	row = RowToCreate(upserter, row);
 	RejectReadOnlyColumns(store, row);
 	result = InsertExpected(upserter, row, *in_doubt, refusal);
 	SeeOwnWrites();
@@ -391,16 +442,20 @@ UpdateFoundRow(Upserter *upserter, const Row *row, Outcome *outcome)
 {
 	Store	   *store = upserter->store;
 	TupleTableSlot *found = upserter->found;
-	Bitmapset  *columns = ColumnsToSet(store, row, found);
+	Bitmapset  *changed = ChangedColumns(store->target, row, found);
 	CommandId	before = GetCurrentCommandId(false);
 	UpdateResult result;
 
 	outcome->product = found;
 	outcome->action = ACTION_UNCHANGED;
-	if (columns == NULL)
+	if (bms_is_empty(changed))
+		return true;
+	outcome->action = ACTION_STALE;
+	if (!IsNewer(upserter, row, found))
 		return true;
 
-	result = store->methods->update(store, row, columns, found, upserter->stored);
+	/* It does so only if the row is still what was found, and so what was decided upon. */
+	result = store->methods->update(store, row, ColumnsToSet(store, row, changed), found, upserter->stored);
 	SeeOwnWrites();
 	switch (result)
 	{
@@ -419,11 +474,11 @@ UpdateFoundRow(Upserter *upserter, const Row *row, Outcome *outcome)
 }
 
 /*
- * Gets ready to upsert rows of the table. The upserter lives in the current memory
+ * Gets ready to upsert rows of the table with the options. The upserter lives in the current memory
  * context, until EndUpserts() or an error.
  */
 Upserter *
-BeginUpserts(Target *target, Relation rel)
+BeginUpserts(Target *target, Relation rel, const Options *options)
 {
 	Upserter   *upserter = palloc(sizeof(Upserter));
 
@@ -431,6 +486,7 @@ BeginUpserts(Target *target, Relation rel)
 	/* We must see what the statement that calls us has written, and write as a command of our own. */
 	CommandCounterIncrement();
 	upserter->store = OpenStore(target, rel);
+	upserter->options = options;
 	upserter->found = table_slot_create(rel, NULL);
 	upserter->again = table_slot_create(rel, NULL);
 	upserter->stored = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
@@ -459,7 +515,7 @@ EndUpserts(Upserter *upserter)
  * attempts.
  */
 void
-UpsertRow(Upserter *upserter, const Row *row, const Row *if_match, Outcome *outcome)
+UpsertRow(Upserter *upserter, const Row *row, Outcome *outcome)
 {
 	bool		in_doubt = false;
 	ErrorData  *refusal = NULL;
@@ -472,8 +528,7 @@ UpsertRow(Upserter *upserter, const Row *row, const Row *if_match, Outcome *outc
 		CHECK_FOR_INTERRUPTS();
 		*outcome = (Outcome) {0};
 		found = FindRow(upserter, row);
-		if (if_match)
-			CheckIfMatch(upserter->store, if_match, found ? upserter->found : NULL);
+		CheckIfMatch(upserter, found ? upserter->found : NULL);
 		if (found)
 		{
 			done = UpdateFoundRow(upserter, row, outcome);

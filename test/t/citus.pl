@@ -73,7 +73,7 @@ for my $table (sort keys %ways)
 # As the source of a load it is read as by any query.
 create_table('here');
 is(value($session, q{SELECT * FROM product_upsert_from('distributed', 'here')}),
-	'1|0|0', 'a load from a distributed table');
+	'1|0|0|0|0', 'a load from a distributed table');
 fails($session, q{SELECT product_upsert_from('here', 'distributed')}, '0A000', '... but none into one');
 
 # A shard
