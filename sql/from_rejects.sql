@@ -116,13 +116,15 @@ SELECT record ->> 'serial', sqlstate FROM bad;
 CREATE ROLE regress_pu_from_rejects;
 GRANT USAGE ON SCHEMA pu_from_rejects TO regress_pu_from_rejects;
 GRANT SELECT, INSERT, UPDATE ON product TO regress_pu_from_rejects;
-GRANT SELECT ON makers, maker TO regress_pu_from_rejects;
+GRANT SELECT ON makers, maker, none TO regress_pu_from_rejects;
 GRANT INSERT (record, sqlstate, message) ON bad TO regress_pu_from_rejects;
 GRANT INSERT (record, sqlstate, message) ON bad_in_full TO regress_pu_from_rejects;
 SET ROLE regress_pu_from_rejects;
 SELECT may($$ SELECT product_upsert_from('makers', 'product', rejects => 'bad') $$);
 SELECT may($$ SELECT product_upsert_from('makers', 'product', rejects => 'bad_in_full') $$);
-SELECT may($$ SELECT product_upsert_from('makers', 'product', rejects => 'domains') $$);
+-- Also if there is nothing to put there
+SELECT may($$ SELECT product_upsert_from('none', 'product', rejects => 'bad') $$);
+SELECT may($$ SELECT product_upsert_from('none', 'product', rejects => 'bad_in_full') $$);
 RESET ROLE;
 DROP OWNED BY regress_pu_from_rejects;
 DROP ROLE regress_pu_from_rejects;

@@ -30,7 +30,6 @@
 #include "tcop/dest.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
