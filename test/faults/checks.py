@@ -8,7 +8,8 @@ from server import wait_for
 KEY_LOCK_CLASS = 20565
 
 LEFT_LOCKS = f"""
-SELECT 'lock on key ' || objid || ' of ' || classid::regclass || ', held by ' || coalesce(pid::text, 'a prepared transaction')
+SELECT 'lock on key ' || objid || ' of ' || classid::regclass
+       || ', held by ' || coalesce(pid::text, 'a prepared transaction')
   FROM pg_locks WHERE locktype = 'advisory' AND objsubid = {KEY_LOCK_CLASS}
 UNION ALL
 SELECT 'product_upsert_locks shows ' || l::text FROM product_upsert_locks l

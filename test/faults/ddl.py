@@ -1,6 +1,7 @@
 """Changes of the schema under load."""
 
 import json
+import random
 import threading
 
 import psycopg
@@ -10,8 +11,15 @@ from fault import Fault, pause
 PLAYGROUND = """
 CREATE TABLE faults.playground (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, brand text, serial text,
     manufacturer text, stock int);
+CREATE TABLE faults.shelves (brand text, serial text, manufacturer text, stock int, shelf int DEFAULT 0)
+    PARTITION BY LIST (shelf);
+CREATE TABLE faults.shelf_0 PARTITION OF faults.shelves FOR VALUES IN (0);
+CREATE TABLE faults.shelf_1 PARTITION OF faults.shelves FOR VALUES IN (1);
+CREATE TABLE faults.spare (LIKE faults.shelves INCLUDING DEFAULTS);
 CREATE INDEX ON faults.playground (serial);
+CREATE INDEX ON faults.shelves (serial);
 SELECT product_upsert_protect('faults.playground');
+SELECT product_upsert_protect('faults.shelves');
 """
 
 GUARDED = """
@@ -21,8 +29,12 @@ SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger
 
 
 class SchemaChanges(Fault):
-    """At random, one after the other. What the checker must not see (a table without its guard, or emptied) is done to
-    a table of its own, the playground, which has clients of its own and is only looked through for keys twice."""
+    """One after the other, all of them in an order of chance. What the checker must not see (a table without its guard,
+    or emptied) is done to a table of its own, the playground, which has clients of its own and is only looked through
+    for keys twice. So it is with partitions that are detached concurrently: they go where there is no default one.
+
+    To a snapshot that is older than a change which rewrites a table, PostgreSQL shows that table as empty. So there are
+    such changes only in rounds at READ COMMITTED."""
     name = "ddl"
     required = ("changes",)
     # A function that was dropped after its name was looked up, an index or a relation likewise.
@@ -42,8 +54,8 @@ class SchemaChanges(Fault):
             player.start()
         try:
             with self.server.connect("changes", "-c lock_timeout=2000 -c deadlock_timeout=20") as connection:
-                while not trial.is_over() or len(trial.seen) < 14:
-                    self.change(connection, trial)
+                for change in self.changes(trial):
+                    self.change(connection, trial, change)
                     pause(trial, 0.0, 0.05)
         finally:
             ended.set()
@@ -53,20 +65,33 @@ class SchemaChanges(Fault):
 
     # -- what the changes are ----------------------------------------------------------------------
 
-    def change(self, connection, trial):
-        """One of the changes; it may fail, as when the load is in its way. Each counts as what it is when it was done."""
-        changes = [self.add_column, self.drop_column, self.rename_column, self.retype_column, self.retype_key,
-                   self.create_index, self.drop_index, self.reindex, self.vacuum_full, self.cluster, self.detach,
-                   self.detach_concurrently, self.truncate, self.protect, self.unprotect_alone, self.merge,
-                   self.new_extension]
-        chosen = trial.rng.choice(changes)
+    def isolation(self, trial):
+        return "read-committed" if trial.number // 2 % 2 else "mixed"
+
+    def rewrites(self, trial):
+        return self.isolation(trial) == "read-committed"
+
+    def changes(self, trial):
+        """All changes, and all again, until the trial is over."""
+        while not trial.is_over():
+            changes = [self.add_column, self.drop_column, self.rename_column, self.retype_key, self.create_index,
+                       self.drop_index, self.reindex, self.vacuum_full, self.cluster, self.detach,
+                       self.detach_concurrently, self.truncate, self.protect, self.unprotect_alone, self.merge,
+                       self.new_extension]
+            if self.rewrites(trial):
+                changes.append(self.retype_column)
+            trial.rng.shuffle(changes)
+            yield from changes
+
+    def change(self, connection, trial, chosen):
+        """It may fail, as when the load is in its way. It counts when it was done."""
         table = trial.rng.choice(self.loaded_tables(connection))
         try:
             if chosen(connection, trial, table) is not False:
                 trial.seen["changes"] += 1
                 trial.seen[chosen.__name__] += 1
         except psycopg.Error as error:
-            trial.seen[f"change refused {error.sqlstate}"] += 1
+            trial.seen[f"{chosen.__name__} {error.sqlstate}"] += 1
             connection.execute("ROLLBACK")
 
     def extra_columns(self, connection, table):
@@ -75,14 +100,16 @@ class SchemaChanges(Fault):
                 AND attname ~ '^extra'""", (table,))]
 
     def add_column(self, connection, trial, table):
-        default = trial.rng.choice(("", "DEFAULT 7", "DEFAULT random()", "NOT NULL DEFAULT 1"))
+        defaults = ["", "DEFAULT 7", "NOT NULL DEFAULT 1"] + ["DEFAULT random()"] * self.rewrites(trial)
+        default = trial.rng.choice(defaults)
         connection.execute(f"ALTER TABLE {table} ADD COLUMN extra{trial.rng.randint(1, 3)} float8 {default}")
 
     def drop_column(self, connection, trial, table):
         return self.on_extra_column(connection, trial, table, "DROP COLUMN {column}")
 
     def rename_column(self, connection, trial, table):
-        return self.on_extra_column(connection, trial, table, f"RENAME COLUMN {{column}} TO extra{trial.rng.randint(4, 6)}")
+        name = f"extra{trial.rng.randint(4, 6)}"
+        return self.on_extra_column(connection, trial, table, f"RENAME COLUMN {{column}} TO {name}")
 
     def retype_column(self, connection, trial, table):
         of_type = trial.rng.choice(("float8", "numeric", "text"))
@@ -99,7 +126,7 @@ class SchemaChanges(Fault):
 
     def retype_key(self, connection, trial, table):
         """A type that compares as the other does: so equal keys stay equal, and their hashes need not."""
-        of_type = trial.rng.choice(("text", "varchar", "varchar(200)", 'text COLLATE "C"'))
+        of_type = trial.rng.choice(["text", "varchar", 'text COLLATE "C"'] + ["varchar(200)"] * self.rewrites(trial))
         connection.execute(f"ALTER TABLE {table} ALTER COLUMN serial TYPE {of_type}")
 
     def create_index(self, connection, trial, table):
@@ -150,29 +177,20 @@ class SchemaChanges(Fault):
         return True
 
     def detach_concurrently(self, connection, trial, table):
-        """A partition that no row belongs in; where there is a default one, PostgreSQL refuses."""
-        if self.kind(connection, table) != "p":
-            return False
-        # Only a list has room for one more partition.
-        connection.execute("CREATE TABLE IF NOT EXISTS spare (LIKE {} INCLUDING DEFAULTS)".format(table))
-        connection.execute(f"ALTER TABLE {table} ATTACH PARTITION spare FOR VALUES IN (99)")
+        """A partition that no row belongs in."""
+        connection.execute("ALTER TABLE faults.shelves ATTACH PARTITION faults.spare FOR VALUES IN (2)")
         try:
-            connection.execute(f"ALTER TABLE {table} DETACH PARTITION spare CONCURRENTLY")
+            connection.execute("ALTER TABLE faults.shelves DETACH PARTITION faults.spare CONCURRENTLY")
         except psycopg.Error:
-            connection.execute("ROLLBACK")
-            self.finish_detaching(connection, table)
+            connection.execute("SET lock_timeout = '20s'")
+            self.finish_detaching(connection)
+            connection.execute("RESET lock_timeout")
             raise
-        finally:
-            connection.execute("DROP TABLE IF EXISTS spare")
-        return True
 
-    def finish_detaching(self, connection, table):
-        half = connection.execute("SELECT count(*) FROM pg_inherits WHERE inhparent = %s::regclass "
-                                  "AND inhdetachpending", (table,)).fetchone()[0]
-        how = "FINALIZE" if half else ""
-        connection.execute("SET lock_timeout = '20s'")
-        connection.execute(f"ALTER TABLE {table} DETACH PARTITION spare {how}")
-        connection.execute("RESET lock_timeout")
+    def finish_detaching(self, connection):
+        half = connection.execute("SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = 'faults.spare'::regclass")
+        for pending, in half.fetchall():
+            connection.execute(f"ALTER TABLE faults.shelves DETACH PARTITION faults.spare {'FINALIZE' * pending}")
 
     def protect(self, connection, trial, table):
         """Without a moment in which the table is not protected."""
@@ -184,9 +202,13 @@ class SchemaChanges(Fault):
         return True
 
     def new_extension(self, connection, trial, table):
-        """With all tables protected again before anybody can look."""
-        tables = [name for name, in connection.execute(GUARDED)]
+        """
+        With all tables protected again before anybody can look. The tables first: else DROP EXTENSION locks an index
+        before its table, and who writes to the table waits for the index.
+        """
+        tables = sorted(name for name, in connection.execute(GUARDED))
         with connection.transaction():
+            connection.execute(f"LOCK TABLE {', '.join(tables)}")
             connection.execute("DROP EXTENSION product_upsert CASCADE")
             connection.execute("CREATE EXTENSION product_upsert")
             for name in tables:
@@ -210,13 +232,14 @@ class SchemaChanges(Fault):
 
     def play(self, trial, ended, number):
         """A client of the playground, whose answers nobody checks."""
+        rng = random.Random(f"{trial.seed}-{number}")
         with self.server.connect("player") as connection:
             while not ended.wait(0.005):
-                payload = {"brand": "b", "serial": str(ended.is_set() + number * 7 % 5), "manufacturer": "m",
-                           "stock": number}
-                payload["serial"] = str(trial.rng.randint(1, 40))
+                table = rng.choice(("faults.playground", "faults.shelves"))
+                payload = {"brand": "b", "serial": str(rng.randint(1, 40)), "manufacturer": "m",
+                           "stock": rng.randint(1, 9)}
                 try:
-                    connection.execute("SELECT product_upsert('faults.playground', %s)", (json.dumps(payload),))
+                    connection.execute("SELECT product_upsert(%s, %s)", (table, json.dumps(payload)))
                     trial.seen["played"] += 1
                 except psycopg.Error as error:
                     trial.seen[f"played {error.sqlstate}"] += 1

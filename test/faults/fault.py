@@ -69,6 +69,9 @@ class Fault:
 
     # -- each round --------------------------------------------------------------------------------
 
+    def isolation(self, trial):
+        return "mixed"
+
     def before(self, trial):
         """Before the load begins."""
 

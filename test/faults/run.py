@@ -8,6 +8,7 @@ PRODUCT_UPSERT_TMP names. The history of a round that failed is kept in a direct
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -35,12 +36,13 @@ PYTHON = "/usr/bin/python3"
 HISTORY = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "history")
 CLIENTS = 16
 
-# How many rounds hit, how many more are tried for that, and how long the fault lasts in each (seconds).
-LENGTHS = {"short": (1, 2, 3.0), "long": (20, 20, 4.0)}
+# How many rounds must hit, of twice as many, and how long the fault lasts in each (seconds).
+LENGTHS = {"short": (2, 3.0), "long": (20, 4.0)}
 VARIANTS = ("plain", "partitioned")
 
-COLUMNS = ("fault", "round", "operations", "acknowledged", "failed", "unknown", "violations", "checks", "hit")
-LAYOUT = "{:<10} {:>6} {:>10} {:>12} {:>8} {:>8} {:>10}  {:<7} {}"
+COLUMNS = ("fault", "round", "operations", "acknowledged", "failed", "unknown", "violations", "checks", "growth",
+           "hit")
+LAYOUT = "{:<10} {:>6} {:>10} {:>12} {:>8} {:>8} {:>10}  {:<7} {:>7} {}"
 
 DROP_LOADED_TABLES = """
 SELECT 'DROP TABLE ' || string_agg(c.oid::regclass::text, ', ') FROM pg_class c
@@ -114,6 +116,7 @@ class Trial:
         self.seen_in_log = Counter()
         self.problems = []
         self.summary = {}
+        self.growth = None      # of the witness's memory, in bytes
         self.load = None
         self.deadline = None
 
@@ -130,7 +133,7 @@ class Trial:
 # -- a round ---------------------------------------------------------------------------------------
 
 
-def run_history(program, fault, directory, *arguments):
+def run_history(program, directory, *arguments):
     return subprocess.run([PYTHON, os.path.join(HISTORY, program), "--directory", directory, *arguments],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
@@ -140,7 +143,7 @@ def make_tables(fault, trial):
         drop = connection.execute(DROP_LOADED_TABLES).fetchone()[0]
         if drop:
             connection.execute(drop)
-    done = run_history("workload.py", fault, trial.directory, "--dsn", fault.server.dsn("driver"), "--setup")
+    done = run_history("workload.py", trial.directory, "--dsn", fault.server.dsn("driver"), "--setup")
     if done.returncode:
         raise RuntimeError(f"workload.py --setup: {done.stderr}")
 
@@ -149,7 +152,7 @@ def put_load(fault, trial):
     """Load, fault, and some load more when it is over."""
     trial.load = Load(trial.directory, [
         "--dsn", fault.dsn("history"), "--clients", str(CLIENTS), "--seconds", "300", "--seed", trial.seed,
-        "--schema-variant", trial.variant, "--isolation", "mixed", *fault.workload_options])
+        "--schema-variant", trial.variant, "--isolation", fault.isolation(trial), *fault.workload_options])
     try:
         trial.load.wait_until_under_way()
         trial.begin()
@@ -163,9 +166,8 @@ def put_load(fault, trial):
 
 def look(fault, trial, witness):
     """All checks, the next one also if one has failed."""
-    problems, growth = witness.check()
+    problems, trial.growth = witness.check()
     trial.problems += problems
-    trial.seen["bytes grown"] = growth
     with fault.server.connect() as connection:
         for check in (checks.no_sessions_left, checks.nothing_left, checks.no_key_twice, checks.sound):
             trial.problems += check(connection)
@@ -175,7 +177,7 @@ def look(fault, trial, witness):
 
 
 def check_history(fault, trial):
-    done = run_history("checker.py", fault, trial.directory, "--dsn", fault.server.dsn("driver"))
+    done = run_history("checker.py", trial.directory, "--dsn", fault.server.dsn("driver"))
     with open(os.path.join(trial.directory, "checker.log"), "w", encoding="utf-8") as file:
         file.write(done.stdout + done.stderr)
     lines = done.stdout.splitlines()
@@ -185,15 +187,8 @@ def check_history(fault, trial):
 
 
 def read_summary(line):
-    """The numbers of the checker's last line, by their names, whichever of the two comes first."""
-    words = line.replace(",", " ").replace(":", " ").replace("=", " ").split()
-    summary = {}
-    for first, second in zip(words, words[1:]):
-        if first.isdigit() and second in COLUMNS:
-            summary[second] = int(first)
-        elif second.isdigit() and first in COLUMNS:
-            summary.setdefault(first, int(second))
-    return summary
+    """The numbers of the checker's last line, by their names."""
+    return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", line) if name in COLUMNS}
 
 
 def run_round(fault, trial, witness):
@@ -201,7 +196,8 @@ def run_round(fault, trial, witness):
     fault.before(trial)
     try:
         put_load(fault, trial)
-        look(fault, trial, witness)
+        with witness.at_rest:
+            look(fault, trial, witness)
     except Exception as error:
         trial.problems.append(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
@@ -211,7 +207,7 @@ def keep(fault, trial):
     kept = tempfile.mkdtemp(prefix=f"product_upsert-{fault.name}-", dir="/tmp")
     shutil.copytree(trial.directory, os.path.join(kept, "history"))
     for server in fault.servers():
-        if server.log in trial.log_positions or os.path.exists(server.log):
+        if os.path.exists(server.log):
             shutil.copy(server.log, os.path.join(kept, f"{server.name}.log"))
     with open(os.path.join(kept, "problems"), "w", encoding="utf-8") as file:
         file.write("\n".join(trial.problems) + "\n")
@@ -226,17 +222,20 @@ def show(*values):
 
 
 def show_round(fault, trial, verdict, hits):
-    hit = " ".join(f"{name}={number}" for name, number in sorted(hits.items()))
-    show(fault.name, trial.number, *(trial.summary.get(name, "?") for name in COLUMNS[2:7]), verdict, hit)
+    numbers = (trial.summary.get(name, "?") for name in COLUMNS[2:7])
+    show(fault.name, trial.number, *numbers, verdict, "?" if trial.growth is None else trial.growth, told(hits))
 
 
-def run_rounds(fault, length, seed):
+def told(hits):
+    return " ".join(f"{name}={number}" for name, number in sorted(hits.items()) if name not in COLUMNS)
+
+
+def run_rounds(fault, wanted, seconds, seed):
     """Rounds until enough of them have hit. Returns the sums, and how many rounds had problems."""
-    wanted, more, seconds = LENGTHS[length]
-    totals, failed, hit_rounds = Counter(), 0, 0
+    totals, failed, hit_rounds, growth = Counter(), 0, 0, 0
     witness = start_witness(fault, seed)
     try:
-        for number in range(1, wanted + more + 1):
+        for number in range(1, 2 * wanted + 1):
             trial = Trial(fault, number, seconds, seed)
             run_round(fault, trial, witness)
             hits = fault.hits(trial)
@@ -244,6 +243,7 @@ def run_rounds(fault, length, seed):
             verdict = "FAILED" if trial.problems else "passed" if has_hit else "no hit"
             show_round(fault, trial, verdict, hits)
             totals.update({**hits, **trial.summary})
+            growth = max(growth, trial.growth or 0)
             if trial.problems:
                 failed += 1
                 report_problems(fault, trial)
@@ -255,7 +255,7 @@ def run_rounds(fault, length, seed):
         witness.end()
     if hit_rounds < wanted:
         failed = max(failed, 1)
-    return totals, failed, hit_rounds
+    return totals, failed, hit_rounds, growth
 
 
 def start_witness(fault, seed):
@@ -272,21 +272,19 @@ def report_problems(fault, trial):
     print(f"    kept: {keep(fault, trial)} ({trial.variant})", flush=True)
 
 
-def run_fault(name, directory, disks, length, seed):
+def run_fault(name, directory, disks, wanted, seconds, seed):
     """Returns a line of the table at the end, and whether all was well."""
+    fault = FAULTS[name](directory, disks)
     try:
-        fault = FAULTS[name](directory, disks)
         fault.set_up()
+        totals, failed, rounds, growth = run_rounds(fault, wanted, seconds, seed)
     except Skipped as why:
         print(f"{name}: skipped, {why}", flush=True)
-        return (name, 0, "", "", "", "", "", "skipped", str(why)), True
-    try:
-        totals, failed, rounds = run_rounds(fault, length, seed)
+        return (name, 0, "", "", "", "", "", "skipped", "", str(why)), True
     finally:
         fault.tear_down()
-    hits = " ".join(f"{hit}={number}" for hit, number in sorted(totals.items()) if hit not in COLUMNS)
-    return (name, rounds, *(totals.get(column, 0) for column in COLUMNS[2:7]), "FAILED" if failed else "passed",
-            hits), not failed
+    numbers = (totals.get(column, 0) for column in COLUMNS[2:7])
+    return (name, rounds, *numbers, "FAILED" if failed else "passed", growth, told(totals)), not failed
 
 
 def small_disks(root):
@@ -301,6 +299,7 @@ def small_disks(root):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", default="1")
+    parser.add_argument("--rounds", type=int, help="for each fault, instead of those of the length")
     parser.add_argument("length", nargs="?", choices=LENGTHS, default="short")
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"of {', '.join(FAULTS)}")
     options = parser.parse_args()
@@ -310,7 +309,8 @@ def main():
     root = os.environ["PRODUCT_UPSERT_TMP"]
     directory = tempfile.mkdtemp(prefix="faults.", dir=root)
     show(*COLUMNS)
-    results = [run_fault(name, directory, small_disks(root), options.length, options.seed)
+    rounds, seconds = LENGTHS[options.length]
+    results = [run_fault(name, directory, small_disks(root), options.rounds or rounds, seconds, options.seed)
                for name in options.faults or FAULTS]
     print("\nAll rounds that hit:\n")
     show(*COLUMNS)

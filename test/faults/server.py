@@ -37,7 +37,7 @@ TIMEOUT = 60
 
 @dataclass
 class LogEntry:
-    pid: int
+    pid: str
     sqlstate: str
     application: str
     level: str
@@ -72,8 +72,8 @@ class Server:
     # -- making it ---------------------------------------------------------------------------------
 
     def create(self, settings, wal_directory=None):
-        command = ["initdb", "--pgdata", self.data, "--username", USER, "--auth=trust", "--no-sync", "--no-instructions",
-                   "--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8"]
+        command = ["initdb", "--pgdata", self.data, "--username", USER, "--auth=trust", "--no-sync",
+                   "--no-instructions", "--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8"]
         if wal_directory:
             command += ["--waldir", wal_directory, "--wal-segsize=1"]
         self._run(command)
@@ -170,7 +170,7 @@ class Server:
         for line in self.log_text(position).splitlines():
             found = LOG_LINE.match(line)
             if found:
-                yield LogEntry(int(found["pid"]), found["sqlstate"], found["application"], found["level"], found["text"])
+                yield LogEntry(**found.groupdict())
 
     def errors(self, position):
         """How many errors of each SQLSTATE it has reported."""

@@ -80,6 +80,7 @@ class Ballast:
 
 class DiskFault(Fault):
     disk = ""
+    ballast = None
 
     def create_server(self):
         if self.disk not in self.disks:
@@ -88,11 +89,16 @@ class DiskFault(Fault):
         self.place = os.path.join(self.disks[self.disk], "place")
         shutil.rmtree(self.place, ignore_errors=True)
         os.mkdir(self.place, 0o700)
+        self.server.create(self.settings, self.wal_directory())
+
+    def wal_directory(self):
+        return None
 
     def tear_down(self):
-        self.ballast.free()
-        super().tear_down()
-        shutil.rmtree(self.place, ignore_errors=True)
+        if self.ballast:
+            self.ballast.free()
+            super().tear_down()
+            shutil.rmtree(self.place, ignore_errors=True)
 
 
 class TableDisk(DiskFault):
@@ -135,22 +141,31 @@ class WalDisk(DiskFault):
     required = ("out of room",)
     injected = r"No space left on device|terminated by signal 6|startup process .* exited|^\s*$"
 
-    def create_server(self):
-        super().create_server()
-        self.server.create(self.settings, wal_directory=os.path.join(self.place, "pg_wal"))
+    def wal_directory(self):
+        return os.path.join(self.place, "pg_wal")
 
     def inject(self, trial):
         try:
             while not trial.is_over():
                 pause(trial, 0.4, 1.0)
                 self.ballast.fill()
-                self.wait_for_log(trial, "PANIC:  could not write to file")
+                self.write_until_panic(trial)
                 trial.seen["out of room"] += 1
                 pause(trial, 0.3, 0.8)
                 self.ballast.free()
                 self.bring_back()
         finally:
             self.ballast.free()
+
+    def write_until_panic(self, trial):
+        """The load may take long to fill the last segments: so we write, too."""
+        try:
+            with self.server.connect("writer") as connection:
+                while True:
+                    connection.execute("SELECT pg_logical_emit_message(false, 'faults', repeat('x', 20000))")
+                    time.sleep(0.05)
+        except psycopg.OperationalError:
+            self.wait_for_log(trial, "PANIC:  could not write to file")
 
     def bring_back(self):
         """It may have given up on its own recovery, for want of room, or be about to."""

@@ -33,7 +33,7 @@ SELECT name, count(*), sum(used_bytes)
 WARM_UP = 150
 MEASURED = 150
 
-# All that may be left of a session's later operations together, in bytes. A leak of one allocation in each of them is more.
+# All that may be left of a session's later operations together, in bytes: less than one allocation for each of them.
 ALLOWED_GROWTH = 8192
 
 
@@ -65,7 +65,8 @@ def operations(rng):
                                                                      for i in range(1, 401)])],
         "savepoint": ["BEGIN", call(product(serial(), stock=3)), "SAVEPOINT s", call(product(serial(), stock=-1)),
                       "ROLLBACK TO s", call(product(serial(), stock=4)), "COMMIT"],
-        "cursor": ["BEGIN", through_cursor, "FETCH 2 FROM c", "SAVEPOINT s", "FETCH 2 FROM c", "ROLLBACK TO s", "COMMIT"],
+        "cursor": ["BEGIN", through_cursor, "FETCH 2 FROM c", "SAVEPOINT s", "FETCH 2 FROM c", "ROLLBACK TO s",
+                   "COMMIT"],
         "guard": ["INSERT INTO faults.witness (brand, serial, manufacturer) VALUES ('b', '1', 'm')"],
         "load": ["SELECT * FROM product_upsert_from('faults.feed', 'faults.witness')"],
         "rolled back": ["BEGIN", call(many[:20]), call(product(serial(), stock=7)), "ROLLBACK"],
@@ -80,7 +81,7 @@ class Witness(threading.Thread):
         self.dsn = dsn
         self.rng = random.Random(seed)
         self.ended = threading.Event()
-        self.busy = threading.Lock()
+        self.at_rest = threading.RLock()    # whoever has it, it does nothing
         self.connection = None
         self.done = 0           # operations in the life of this session
         self.errors = {}        # how many of each SQLSTATE, in all sessions
@@ -89,7 +90,7 @@ class Witness(threading.Thread):
 
     def run(self):
         while not self.ended.is_set():
-            with self.busy:
+            with self.at_rest:
                 self.operate()
             time.sleep(0.002)
 
@@ -144,7 +145,7 @@ class Witness(threading.Thread):
 
     def check(self):
         """After a round: problems with the memory of the session, and a word on what was seen."""
-        with self.busy:
+        with self.at_rest:
             self.repeat(max(0, WARM_UP - self.done))
             if self.baseline is None:
                 self.baseline = self.memory()
@@ -153,8 +154,8 @@ class Witness(threading.Thread):
         problems = [f"the idle session has a memory context {name}" for name in CONTEXTS_OF_A_CALL if name in now]
         growth = sum(size for _, size in now.values()) - sum(size for _, size in self.baseline.values())
         if growth > ALLOWED_GROWTH:
-            problems.append(f"the memory of the session has grown by {growth} bytes in {self.done - WARM_UP} operations: "
-                            f"from {self.baseline} to {now}")
+            problems.append(f"the memory of the session has grown by {growth} bytes in {self.done - WARM_UP}"
+                            f" operations: from {self.baseline} to {now}")
         return problems, growth
 
     def repeat(self, number):

@@ -216,9 +216,22 @@ class Reader:
             self.saw(statement, element, ABSENT, by_snapshot=True)
 
     def ok_read(self, statement):
-        self.at_most_one(statement, statement.result)
-        state = statement.result[0] if statement.result else ABSENT
-        self.saw(statement, statement.elements[0], state, by_snapshot=True)
+        element = statement.elements[0]
+        versions = self.without_deleted(element, statement)
+        self.at_most_one(statement, versions)
+        self.saw(statement, element, versions[0] if versions else ABSENT, by_snapshot=True)
+
+    def without_deleted(self, element, statement):
+        """
+        A plain INSERT may take the place of a row that was deleted after the transaction's snapshot, which goes on
+        showing that row, now beside the transaction's own. So it is with a unique index.
+        """
+        key = key_of(statement, element)
+        own = self.own.state.get(key)
+        inserted = self.transaction.keeps_snapshot and own is not None and self.own.base[key] is ABSENT
+        if inserted and own in statement.result and len(statement.result) == 2:
+            return [own]
+        return statement.result
 
     def at_most_one(self, statement, versions):
         if len(versions) > 1:
