@@ -292,7 +292,7 @@ def small_disks(root):
     disks = {name: os.path.join(root, "small", name) for name in ("tables", "wal")}
     found = {name: path for name, path in disks.items() if os.path.ismount(path)}
     if len(found) < len(disks):
-        found["why"] = os.environ.get("NO_SMALL_DISKS", "no small file system is mounted")
+        found["why"] = f"no small file system is mounted in {os.path.join(root, 'small')}: only root can do that"
     return found
 
 

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections import Counter
 from dataclasses import dataclass
 
 import psycopg
@@ -171,8 +170,3 @@ class Server:
             found = LOG_LINE.match(line)
             if found:
                 yield LogEntry(**found.groupdict())
-
-    def errors(self, position):
-        """How many errors of each SQLSTATE it has reported."""
-        return Counter(entry.sqlstate for entry in self.log_entries(position)
-                       if entry.level in ("ERROR", "FATAL", "PANIC"))

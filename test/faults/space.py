@@ -84,7 +84,7 @@ class DiskFault(Fault):
 
     def create_server(self):
         if self.disk not in self.disks:
-            raise Skipped(self.disks.get("why", "no small file system is mounted"))
+            raise Skipped(self.disks["why"])
         self.ballast = Ballast(self.disks[self.disk])
         self.place = os.path.join(self.disks[self.disk], "place")
         shutil.rmtree(self.place, ignore_errors=True)
