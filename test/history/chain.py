@@ -1,9 +1,9 @@
 """The links of one key, put into the one order in which they can have happened.
 
-Links that name what they found make pieces: a -> b, b -> c. A piece begins where the key was absent, or where it is not
-known what was found, and ends with a version that nobody is known to have replaced, or with a delete. The pieces are put
-one after the other: no version but the stored one may be left at an end, unless what comes next does not know what
-it found, or a delete whose outcome is unknown closes the gap.
+Links that name what they found make pieces: a -> b, b -> c. A piece begins where the key was absent, or where it is
+not known what was found, and ends with a version that nobody is known to have replaced, or with a delete. The pieces
+are put one after the other: no version but the stored one may be left at an end, unless what comes next does not know
+what it found, or a delete whose outcome is unknown closes the gap.
 
 In that order each link is given the earliest moment at which it can have been committed. It is an error if that is
 after its answer, and likewise for what was seen: so real time agrees with the order if and only if nothing is reported.
@@ -22,7 +22,7 @@ class Broken(Exception):
 
 @dataclass(eq=False)
 class Piece:
-    """Links that follow each other, and the bounds that they and those who saw them set to what comes before and after."""
+    """Links that follow each other, and the bounds that they and who saw them set to what comes before and after."""
     links: list
     last_send: float = -math.inf
     first_answer: float = math.inf
@@ -167,7 +167,7 @@ class Chain:
         chosen = self.search(pieces)
         if chosen is None:
             earliest = [piece.links[0] for piece in pieces[:4]]
-            self.report("real time", f"no order of {len(pieces)} pieces of the chain agrees with time and with what"
+            self.report("one order", f"no order of the chain's {len(pieces)} pieces agrees with time and with what"
                         f" is stored, {self.stored}", *earliest)
             raise Broken
         links = []

@@ -216,22 +216,24 @@ class Reader:
             self.saw(statement, element, ABSENT, by_snapshot=True)
 
     def ok_read(self, statement):
-        element = statement.elements[0]
-        versions = self.without_deleted(element, statement)
+        element, versions = statement.elements[0], statement.result
+        own = self.inserted_over_snapshot(statement, element)
+        if own in versions and len(versions) == 2:
+            self.evidence.observations.append(Observation(
+                key_of(statement, element), next(version for version in versions if version != own),
+                *self.transaction.snapshot, statement))
+            versions = [own]
         self.at_most_one(statement, versions)
         self.saw(statement, element, versions[0] if versions else ABSENT, by_snapshot=True)
 
-    def without_deleted(self, element, statement):
+    def inserted_over_snapshot(self, statement, element):
         """
-        A plain INSERT may take the place of a row that was deleted after the transaction's snapshot, which goes on
-        showing that row, now beside the transaction's own. So it is with a unique index.
+        Above READ COMMITTED a transaction goes on seeing a row that was deleted after its snapshot was taken, beside
+        the one that it has inserted since: with the guard as with a unique index. Returns what it inserted.
         """
         key = key_of(statement, element)
-        own = self.own.state.get(key)
-        inserted = self.transaction.keeps_snapshot and own is not None and self.own.base[key] is ABSENT
-        if inserted and own in statement.result and len(statement.result) == 2:
-            return [own]
-        return statement.result
+        plain = any(by.kind in ("insert", "copy", "fetch") for _, by in self.own.trail.get(key, ()))
+        return self.own.state[key] if plain and self.transaction.keeps_snapshot else None
 
     def at_most_one(self, statement, versions):
         if len(versions) > 1:
@@ -245,7 +247,7 @@ class Reader:
                 self.attempted.append((key_of(statement, element), element["version"], statement))
         if statement.sqlstate == "21000":
             self.violation("one row", "more than one row has the key", statement, statement.elements[0])
-        elif statement.sqlstate == "23505" and statement.kind in ("insert", "copy"):
+        elif statement.sqlstate == "23505" and statement.kind in ("insert", "copy", "fetch"):
             self.claim("key exists", statement, {ABSENT})
         elif statement.sqlstate == "PT412":
             self.claim("if_match", statement, {statement.if_match["version"]} if statement.if_match else None)
@@ -315,7 +317,8 @@ def gather(transactions):
 def resolve(evidence, stored):
     """
     A transaction whose outcome is unknown was committed if anybody has seen a version that it wrote. Then all that it
-    wrote was committed, and what it found was there. If several may have written a version, the first is as good as any.
+    wrote was committed, and what it found was there. If several may have written a version, the first is as good as
+    any.
     """
     writers, of_transaction = {}, {}
     for link in evidence.links:

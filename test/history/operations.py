@@ -275,17 +275,18 @@ def _in_savepoint(client, table, key):
 
 def do_cursor(client, table):
     """
-    Calls in a query of a cursor. A row that is fetched later fails, in a savepoint, and the transaction goes on: what
-    was fetched before is written, and its keys must be locked until the end.
+    Calls, or plain INSERTs, in a query of a cursor. A row that is fetched later fails, in a savepoint, and the
+    transaction goes on: what was fetched before is written, and its keys must be locked until the end.
     """
+    function = "item_insert" if is_protected(table) and client.random.random() < 0.3 else "product_upsert"
     elements = [element_for(client, new_key()), element_for(client, new_key("other"), 1)]
     payloads = [payload_of(client, element) for element in elements]
     if client.random.random() < 0.8:
         payloads[1]["shelf"] = "no number"
     with client.in_transaction():
-        client.execute("declare", "DECLARE c CURSOR FOR SELECT product_upsert({}::regclass, payload) FROM"
-                       " jsonb_array_elements({}::jsonb) AS payload".format(
-                           *(Literal(value).as_string(client.connection) for value in (table, json.dumps(payloads)))))
+        target, source = (Literal(text).as_string(client.connection) for text in (table, json.dumps(payloads)))
+        client.execute("declare", f"DECLARE c CURSOR FOR SELECT {function}({target}::regclass, payload)"
+                       f" FROM jsonb_array_elements({source}::jsonb) AS payload")
         client.execute("fetch", "FETCH 1 FROM c", read=outcomes_in, table=table, elements=elements[:1])
         client.execute("savepoint", "SAVEPOINT s", savepoint="s")
         try:

@@ -35,6 +35,15 @@ CREATE INDEX ON item_by_shelf (brand, serial, manufacturer);
 CREATE INDEX ON item_by_shelf_bare (brand, serial, manufacturer);
 CREATE INDEX ON item_by_brand (brand, serial, manufacturer);
 
+-- A plain INSERT that a query can call, such as one in a cursor. It tells what it did as product_upsert does.
+CREATE FUNCTION item_insert(target regclass, payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('INSERT INTO %s (brand, serial, manufacturer, version, shelf) SELECT brand, serial, manufacturer,'
+				   ' version, coalesce(shelf, 0) FROM jsonb_populate_record(NULL::item, $1)', target) USING payload;
+	RETURN jsonb_build_object('action', 'created', 'product', payload);
+END
+$$;
+
 SELECT product_upsert_protect('item');
 SELECT product_upsert_protect('item_by_shelf');
 SELECT product_upsert_protect('item_by_brand');
