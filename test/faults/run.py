@@ -44,9 +44,15 @@ COLUMNS = ("fault", "round", "operations", "acknowledged", "failed", "unknown", 
            "hit")
 LAYOUT = "{:<10} {:>6} {:>10} {:>12} {:>8} {:>8} {:>10}  {:<7} {:>7} {}"
 
-DROP_LOADED_TABLES = """
-SELECT 'DROP TABLE ' || string_agg(c.oid::regclass::text, ', ') FROM pg_class c
+# What the load's setup has made: not what belongs to an extension.
+DROP_WHAT_WAS_LOADED = """
+SELECT 'DROP TABLE ' || c.oid::regclass || ' CASCADE' FROM pg_class c
  WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace AND NOT c.relispartition
+UNION ALL
+SELECT 'DROP ROUTINE ' || p.oid::regprocedure || ' CASCADE' FROM pg_proc p
+ WHERE p.pronamespace = 'public'::regnamespace
+   AND NOT EXISTS (SELECT FROM pg_depend d
+                    WHERE d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e')
 """
 
 
@@ -140,8 +146,7 @@ def run_history(program, directory, *arguments):
 
 def make_tables(fault, trial):
     with fault.server.connect() as connection:
-        drop = connection.execute(DROP_LOADED_TABLES).fetchone()[0]
-        if drop:
+        for drop, in connection.execute(DROP_WHAT_WAS_LOADED).fetchall():
             connection.execute(drop)
     done = run_history("workload.py", trial.directory, "--dsn", fault.server.dsn("driver"), "--setup")
     if done.returncode:
