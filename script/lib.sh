@@ -116,7 +116,28 @@ clean_up() {
         if is_ours "$pid"; then kill -QUIT "$pid"; fi
         while is_ours "$pid"; do sleep 0.1; done
     done < <(find "$tmp" -name postmaster.pid 2>/dev/null)
+    unmount_small_disks
     rm -rf "$tmp"
+}
+
+# Disks that are soon full, in $tmp/small, for who wants to see what happens then. Only root can have them; says so if
+# there are none.
+mount_small_disks() {
+    local disk
+    for disk in tables wal; do
+        mkdir -p "$tmp/small/$disk"
+        mount -t tmpfs -o size=64m,mode=0700 tmpfs "$tmp/small/$disk" 2>/dev/null || {
+            say "  No small disk can be mounted here: what fills one is skipped."
+            return 0
+        }
+    done
+}
+
+unmount_small_disks() {
+    local disk
+    for disk in tables wal; do
+        if mountpoint --quiet "$tmp/small/$disk"; then umount "$tmp/small/$disk"; fi
+    done
 }
 
 # A postmaster works in its data directory: that tells one of ours from another process with its old id.
