@@ -81,8 +81,16 @@ missing_packages() {
     done
 }
 
-# Makes sure that the given packages are installed. Needs root or sudo only if one of them is missing.
+# Makes sure that the given packages are installed.
 need_packages() {
+    local -a missing
+    want_packages "$@"
+    mapfile -t missing < <(missing_packages "$@")
+    ((${#missing[@]} == 0)) || die "there are no such packages: ${missing[*]}"
+}
+
+# Installs those of the given packages that there are. Needs root or sudo only if one of them is missing.
+want_packages() {
     local -a missing as_root=()
     mapfile -t missing < <(missing_packages "$@")
     ((${#missing[@]})) || return 0

@@ -98,7 +98,8 @@ WhyNotFindDirectly(const Target *target, Relation rel)
 		return "it is partitioned";
 	if (target->hypertable)
 		return "it is a hypertable";
-	if (rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+	/* By its name or by its functions */
+	if (rel->rd_rel->relam != HEAP_TABLE_AM_OID || rel->rd_tableam != GetHeapamTableAmRoutine())
 		return "it has another table access method";
 	if (rel->rd_rel->relhassubclass)
 		return "it may have inheritance children";

@@ -2,7 +2,8 @@
 # The connections stay when clients go, and so would any lock that belongs to a session.
 #
 # PgBouncer 1.18, that of Debian 12, knows nothing of prepared statements when it shares connections: what does not outlive a
-# transaction works, what was prepared before may be there or not.
+# transaction works, what was prepared before may be there or not. Later ones keep what is prepared by the protocol, unless they
+# are told not to, as here.
 
 use strict;
 use warnings FATAL => 'all';
@@ -25,6 +26,7 @@ my $pooled = bless { %$node, _host => PostgreSQL::Test::Utils::tempdir_short(), 
 
 my $server = sprintf 'host=%s port=%s dbname=postgres user=pooled', $node->host, $node->port;
 $node->safe_psql('postgres', 'CREATE ROLE pooled SUPERUSER LOGIN');
+my ($version) = (run_command([ 'pgbouncer', '--version' ]))[0] =~ /PgBouncer 1\.(\d+)/;
 my $config = PostgreSQL::Test::Utils::tempdir() . '/pgbouncer.ini';
 append_to_file(
 	$config,
@@ -39,6 +41,7 @@ append_to_file(
 	'auth_type = any',
 	'max_client_conn = 100',
 	'server_idle_timeout = 0',
+	$version < 21 ? () : 'max_prepared_statements = 0',
 	'unix_socket_dir = ' . $pooled->host,
 	'listen_port = ' . $pooled->port,
 	"logfile = $PostgreSQL::Test::Utils::log_path/pgbouncer.log",

@@ -33,8 +33,8 @@ def exception_handler(exc, context):
 
 def http_error(error):
     """Returns what to raise instead, or None if the client can do nothing about it: that stays a 500."""
-    cause = error.__cause__  # psycopg2's own error
-    sqlstate = getattr(cause, "pgcode", None)
+    cause = error.__cause__  # the driver's own error: psycopg's, or psycopg2's
+    sqlstate = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     if sqlstate:
         status = STATUS.get(sqlstate) or STATUS.get(sqlstate[:2])
     else:

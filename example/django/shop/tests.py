@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
 
-import psycopg2
 from django.core.management import call_command
 from django.db import Error, connection, connections
 from django.test import Client, TransactionTestCase
@@ -37,7 +36,9 @@ def stored():
 @contextmanager
 def another_session():
     """A session beside the one of the tests. If it should be forgotten, it does not hold its locks forever."""
-    session = psycopg2.connect(**connection.get_connection_params())
+    session = connection.copy()
+    session.connect()
+    session.set_autocommit(False)
     try:
         with session.cursor() as cursor:
             cursor.execute("SET idle_in_transaction_session_timeout = '20s'")
