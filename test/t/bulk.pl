@@ -146,7 +146,7 @@ sub load
 	return;
 }
 
-load('feed', "$rows|0|0", 'created');
+load('feed', "$rows|0|0|0|0", 'created');
 is(
 	value(
 		$watcher, 'SELECT count(*), count(DISTINCT (brand, serial, manufacturer)), sum(price * 4)::bigint FROM product'
@@ -155,9 +155,9 @@ is(
 	'every row once'
 );
 $node->safe_psql('postgres', 'ANALYZE product');
-load('feed', "0|0|$rows", 'unchanged');
-load('dearer_feed', "0|$rows|0", 'updated');
-load('payload_feed', "0|$rows|0", 'updated from jsonb');
+load('feed', "0|0|$rows|0|0", 'unchanged');
+load('dearer_feed', "0|$rows|0|0|0", 'updated');
+load('payload_feed', "0|$rows|0|0|0", 'updated from jsonb');
 is(
 	value($watcher, 'SELECT count(*), sum(price * 4)::bigint FROM product'),
 	value($watcher, "SELECT $rows, sum(price * 4)::bigint FROM delivery"),
@@ -177,7 +177,7 @@ start_call($loader, q{SELECT * FROM product_upsert_from('short_feed', 'parted_al
 wait_for_gate(GATE_AFTER_FEW);
 is(progress(), 'parted_all|COPY FROM|CALLBACK|10', 'the progress of a load into a partition');
 open_gate($_) for GATE_AFTER_FEW, GATE_AFTER_ALL;
-is(finish_call($loader), '10|0|0', 'it is loaded');
+is(finish_call($loader), '10|0|0|0|0', 'it is loaded');
 
 # -- ended before its time ------------------------------------------------------------------------------------
 
@@ -248,7 +248,8 @@ finish_call($loader, '57014', 'a load below a savepoint is cancelled');
 is(progress(), '', 'its progress is gone at once');
 value($loader, 'ROLLBACK TO s');
 is(whole_table_locked($loader, 'product'), 0, 'the lock of the table is given back');
-is(value($loader, q{SELECT * FROM product_upsert_from('short_feed', 'product')}), '0|1|9|0|0', 'the transaction can load');
+is(value($loader, q{SELECT * FROM product_upsert_from('short_feed', 'product')}),
+	'0|1|9|0|0', 'the transaction can load');
 value($loader, 'COMMIT');
 is(value($loader, q{SELECT name FROM product WHERE serial = '1'}), 'name of 1', 'what it loaded stays');
 leaves_nothing('after the savepoint');

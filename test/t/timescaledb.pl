@@ -197,7 +197,8 @@ is(
 value($session,
 	"CREATE TABLE feed AS SELECT at, brand, serial, manufacturer, stock + 100 AS stock FROM metric WHERE brand = 'b'");
 value($session, "INSERT INTO feed VALUES ('2024-05-01', 'b', '5', 'm', 5)");
-is(value($session, "SELECT * FROM product_upsert_from('feed', 'metric')"), '1|4|0|0|0', 'a load finds rows in all chunks');
+is(value($session, "SELECT * FROM product_upsert_from('feed', 'metric')"),
+	'1|4|0|0|0', 'a load finds rows in all chunks');
 is(rows('metric'), '1|105 2|100 3|133 4|104 5|5', '... and all is there once');
 fails($session, "SELECT product_upsert('metric', " . item(1, 1, '2024-06-01') . ')',
 	'23514', 'a row does not move to another chunk');
