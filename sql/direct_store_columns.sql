@@ -37,7 +37,7 @@ CREATE TYPE colour AS ENUM ('red', 'green');
 CREATE TABLE defaults (
 	brand text, serial text, manufacturer text,
 	constant int DEFAULT 5, expression int DEFAULT 2 + nextval('counter')::int % 1,
-	volatile bigint DEFAULT nextval('counter') - nextval('counter'), who name DEFAULT current_user,
+	volatile bigint DEFAULT nextval('counter') - nextval('counter'), who name DEFAULT replace(current_user, session_user, 'me'),
 	code code, other_code code DEFAULT 'other', positive positive, amount amount2 DEFAULT 1.005,
 	amounts amount2[] DEFAULT '{1.005}', colour colour DEFAULT 'red', colours colour[],
 	short varchar(3) DEFAULT 'abc', padded char(4) DEFAULT 'x', at timestamp(0) DEFAULT '2024-01-01 00:00:00.7',

@@ -14,7 +14,7 @@ CREATE TABLE unordered (id int PRIMARY KEY, x xid, c cid, a aclitem, note text);
 SELECT duplicate_keys FROM product_upsert_protect('unordered', '{x,c,a}');
 ALTER TABLE unordered DISABLE TRIGGER ALL;
 INSERT INTO unordered VALUES
-	(1, '5', '6', '=r/postgres', NULL), (2, '5', '6', '=r/postgres', 'two'), (3, '5', '7', '=r/postgres', NULL),
+	(1, '5', '6', '=r/pg_monitor', NULL), (2, '5', '6', '=r/pg_monitor', 'two'), (3, '5', '7', '=r/pg_monitor', NULL),
 	(4, NULL, '7', NULL, NULL), (5, NULL, '7', NULL, 'five');
 SELECT key, kept -> 'id' AS kept, filled FROM product_upsert_merge_duplicates('unordered') ORDER BY kept -> 'id';
 SELECT id, note FROM unordered ORDER BY id;
