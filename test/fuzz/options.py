@@ -47,7 +47,50 @@ class IfMatch:
         return {OK if found.rows and found.value else "PT412"}
 
 
-OPTIONS = [IfMatch()]
+class Unforeseen:
+    """Options without an oracle: the call must fail in a documented way, alike over both stores, or succeed."""
+
+    def expect(self, _session, _column, _value):
+        return {ANY}
+
+
+class OnCreate(Unforeseen):
+    name, kind = "on_create", "jsonb"
+
+    def value(self, rng, fields, pool):
+        dice = rng.random()
+        if dice < 0.85:
+            return None
+        if dice < 0.88:
+            return jsontext.mutate_root(rng, jsontext.obj(fields))
+        if dice < 0.91:
+            return jsontext.obj(jsontext.mutate_structure(rng, fields))
+        return jsontext.obj([("v", jsontext.value_for(rng, pool))])
+
+    def expect(self, session, column, value):
+        session.must("SAVEPOINT on_create")
+        row = f"jsonb_populate_record(NULL::{column.reference}, {jsontext.literal(value)})"
+        converted = session.run(f"SELECT {row} IS NULL").sqlstate
+        session.must("ROLLBACK TO on_create")
+        stored = session.run(f"INSERT INTO {column.reference} (brand, v) SELECT 'b', ({row}).v").sqlstate
+        return {ANY, converted, stored}
+
+
+class NewerBy(Unforeseen):
+    name, kind = "newer_by", "name"
+
+    def value(self, rng, _fields, _pool):
+        return rng.choice(["v", "v", "v", "brand", "ctid", "V", ""]) if rng.random() < 0.15 else None
+
+
+class OnError(Unforeseen):
+    name, kind = "on_error", "text"
+
+    def value(self, rng, _fields, _pool):
+        return rng.choice(["report", "report", "report", "stop", "Report", ""]) if rng.random() < 0.2 else None
+
+
+OPTIONS = [IfMatch(), OnCreate(), NewerBy(), OnError()]
 
 
 def choose(rng, fields, pool):
@@ -63,3 +106,8 @@ def choose(rng, fields, pool):
 def arguments(chosen):
     """As they are in a call."""
     return "".join(f", {option.name} => {jsontext.dollar(value)}::{option.kind}" for option, value in chosen)
+
+
+def values(chosen):
+    """As SQL makes them, before any call."""
+    return "".join(f", {jsontext.dollar(value)}::{option.kind}" for option, value in chosen)
