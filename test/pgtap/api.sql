@@ -22,16 +22,16 @@ CREATE FUNCTION pg_temp.row_of(text) RETURNS jsonb LANGUAGE sql AS $$ SELECT to_
 
 -- What is there to call
 SELECT has_function('product_upsert', ARRAY['jsonb']);
-SELECT has_function('product_upsert', ARRAY['regclass', 'jsonb', 'jsonb']);
+SELECT has_function('product_upsert', ARRAY['regclass', 'jsonb', 'jsonb', 'jsonb', 'name', 'text']);
 SELECT has_function('product_upsert_lock', ARRAY['regclass', 'jsonb']);
 SELECT has_view('product_upsert_locks');
 SELECT function_returns('product_upsert', ARRAY['jsonb'], 'jsonb');
-SELECT function_returns('product_upsert', ARRAY['regclass', 'jsonb', 'jsonb'], 'jsonb');
+SELECT function_returns('product_upsert', ARRAY['regclass', 'jsonb', 'jsonb', 'jsonb', 'name', 'text'], 'jsonb');
 SELECT volatility_is('product_upsert', ARRAY['jsonb'], 'volatile');
-SELECT volatility_is('product_upsert', ARRAY['regclass', 'jsonb', 'jsonb'], 'volatile');
+SELECT volatility_is('product_upsert', ARRAY['regclass', 'jsonb', 'jsonb', 'jsonb', 'name', 'text'], 'volatile');
 SELECT isnt_strict('product_upsert', ARRAY['jsonb']);
 SELECT isnt_definer('product_upsert', ARRAY['jsonb']);
-SELECT isnt_definer('product_upsert', ARRAY['regclass', 'jsonb', 'jsonb']);
+SELECT isnt_definer('product_upsert', ARRAY['regclass', 'jsonb', 'jsonb', 'jsonb', 'name', 'text']);
 -- What maps a function of one unnamed json argument to the body of a request finds it.
 SELECT is((SELECT proargnames FROM pg_proc WHERE oid = 'product_upsert(jsonb)'::regprocedure), NULL,
 	'the one argument is unnamed');
