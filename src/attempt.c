@@ -2,12 +2,13 @@
  * attempt.c
  *		Work on many rows, some of which may fail without the others.
  *
- * What an error leaves behind, only a subtransaction undoes. One for each row would cost more than the row, so
- * there is one for a stretch of rows, which is the longer the longer nothing has failed. When a row fails, its
- * stretch is undone, and what came before the row is done again, as a stretch of its own. Then the row comes first,
- * and if it fails again, that is its own failure.
+ * What an error leaves behind, only a subtransaction undoes. One for each row would cost more than the
+ * row, so there is one for a stretch of rows, which is the longer the longer nothing has failed. When a row
+ * fails, its stretch is undone, and what came before the row is done again, as a stretch of its own. Then
+ * the row comes first, and if it fails again, that is its own failure.
  *
- * So where nothing fails, the subtransactions are few; and what is done twice is less than what was done before.
+ * So where nothing fails, the subtransactions are few; and what is done twice is less than what was done
+ * before.
  *
  * The work runs in a memory context of the attempt, and whatever it opens, it opens anew: that belongs to the
  * subtransaction.

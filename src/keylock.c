@@ -167,7 +167,7 @@ DescribeWanted(const WantedKey *wanted)
 		: psprintf("a key of table \"%s\"", get_rel_name(wanted->root));
 }
 
-/* Error context callback. While the lock is waited for, nothing may be looked up, so the text is there already. */
+/* Error context callback. While the lock is waited for, nothing may be looked up; so it has the text. */
 static void
 DescribeWait(void *description)
 {

@@ -113,7 +113,7 @@ RejectKeyFields(const Target *target, const Row *on_create)
 				 errdetail("The key of table \"%s\" is (%s).", target->name, KeyColumnList(target))));
 }
 
-/* What a stored row has in common with all payloads that find it, or is not theirs to give, makes none newer. */
+/* What all payloads that find a row have in common with it, or is not theirs to give, makes none newer. */
 static void
 RejectConstantColumn(const Target *target, const Column *column)
 {

@@ -50,7 +50,8 @@ extern int	unknown_fields;		/* setting product_upsert.unknown_fields */
 extern void RejectNull(const char *argument);
 extern void RejectArrayWithIfMatch(const Payload *payload, const GivenOptions *given);
 extern void ReadPayload(Payload *payload, Jsonb *argument);
-extern void ReadOptions(Options *options, const GivenOptions *given, const Target *target, Position *position);
+extern void ReadOptions(Options *options, const GivenOptions *given, const Target *target,
+						Position *position);
 extern void RequireNewerBy(const Options *options, const Target *target, const Bitmapset *given);
 extern void BeginRows(Payload *payload, const Target *target);
 extern void ReadRow(Payload *payload, int n, Target *target, const Options *options, Position *position);

@@ -2,8 +2,8 @@
  * rejects.c
  *		The table that takes the rows of a load that failed.
  *
- * It is written to as by any INSERT of the caller's: with his privileges, its triggers, constraints and policies. An
- * error there is no row's fault, and stops the load.
+ * It is written to as by any INSERT of the caller's: with his privileges, its triggers, constraints and
+ * policies. An error there is no row's fault, and stops the load.
  */
 #include "postgres.h"
 

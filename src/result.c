@@ -167,7 +167,7 @@ WriteLiteralOrNull(JsonbWriter *writer, JsonbNode *node, const char *string)
 		WriteValue(writer, node, &null);
 }
 
-/* The field at fault: the one that was being converted, or that of the table's column which the error is about. */
+/* The field at fault: the one that was being converted, or that of the column which the error is about. */
 static const char *
 FieldAtFault(const Target *target, const Failure *failure)
 {

@@ -57,7 +57,7 @@ ClipName(const char *name)
 	return pnstrdup(name, pg_mbcliplen(name, strlen(name), NAMEDATALEN - 1));
 }
 
-/* Appends the first of the names, quoted and each clipped to what a column's may have, and how many are left out. */
+/* Appends the first of the names, quoted and clipped, and how many are left out. */
 static void
 AppendNames(StringInfo text, List *names)
 {

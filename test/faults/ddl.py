@@ -114,7 +114,8 @@ class SchemaChanges(Fault):
     def retype_column(self, connection, trial, table):
         of_type = trial.rng.choice(("float8", "numeric", "text"))
         return self.on_extra_column(connection, trial, table,
-                                    f"ALTER COLUMN {{column}} DROP DEFAULT, ALTER COLUMN {{column}} TYPE {of_type}"
+                                    f"ALTER COLUMN {{column}} DROP DEFAULT, ALTER COLUMN {{column}} DROP NOT NULL,"
+                                    f" ALTER COLUMN {{column}} TYPE {of_type}"
                                     f" USING {{column}}::text::{of_type}")
 
     def on_extra_column(self, connection, trial, table, change):

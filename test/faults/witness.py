@@ -58,6 +58,8 @@ def operations(rng):
         "one": [call(product(serial(), stock=rng.randint(0, 9)))],
         "array": [call(many)],
         "check": [call(many[:10] + [product(serial(), stock=-1)])],
+        "report": ["SELECT product_upsert('faults.witness', "
+                   f"'{json.dumps(many[:10] + [product(serial(), stock=-1)] + many[10:])}', on_error => 'report')"],
         "unknown field": [call(product(serial(), stok=1))],
         "bad value": [call(many[:3] + [product(serial(), stock="many")])],
         "if_match": [call(product(serial(), stock=1), {"stock": -5})],
@@ -100,7 +102,9 @@ class Witness(threading.Thread):
             if self.connection is None or self.connection.closed:
                 self.open()
             kind, statements = self.rng.choice(list(operations(self.rng).items()))
-            self.execute(kind, statements)
+            # By turns, so that what either keeps of a table is in the baseline.
+            store = "off" if self.done % 2 else "on"
+            self.execute(kind, [f"SET product_upsert.direct_store = {store}", *statements])
             self.done += 1
         except psycopg.OperationalError as error:
             self.count(error)
