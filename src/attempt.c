@@ -118,12 +118,13 @@ AttemptNext(Attempts *attempts, int from, int nrows)
 
 	while ((error = AttemptStretch(attempts, from, to, &at)) != NULL)
 	{
-		to = at;
+		/* What fails after the last row is taken for that row's: each turn must leave less to do. */
+		to = Min(at, to - 1);
 		attempts->length = FIRST_LENGTH;
-		if (at == from)
+		if (to == from)
 		{
-			attempts->failures[at] = MakeFailure(error, attempts->position->field);
-			to = at + 1;
+			attempts->failures[to] = MakeFailure(error, attempts->position->field);
+			to++;
 		}
 		*attempts->position = before;
 	}
