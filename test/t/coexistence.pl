@@ -253,6 +253,7 @@ subtest 'logical decoding' => sub {
 	for my $identity ('DEFAULT', 'FULL', 'NOTHING', 'USING INDEX product_key')
 	{
 		my $unique = $identity =~ /INDEX/ ? 'UNIQUE' : '';
+
 		# PostgreSQL 18 wants generated columns published if they identify a row.
 		my $generated = $identity eq 'FULL' ? '' : ', twice int GENERATED ALWAYS AS (price * 2) STORED';
 		my $publish = $identity eq 'NOTHING' ? 'insert' : 'insert, update, delete';
