@@ -7,4 +7,5 @@ urlpatterns = [
     path("products/update-or-create", views.update_or_create),
     path("products/atomic", views.atomic),
     path("products/upsert", views.upsert),
+    path("products/import", views.import_products),
 ]

@@ -16,6 +16,8 @@ class Product(models.Model):
     price = models.DecimalField(max_digits=20, decimal_places=2, null=True)
     stock = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
+    # The endpoint that has created the product, whoever changes it afterwards.
+    source = models.CharField(max_length=20, null=True, editable=False)
     # Counted up by a trigger, whoever writes.
     version = models.BigIntegerField(default=1, editable=False)
 

@@ -14,11 +14,13 @@ from django.test import Client, TransactionTestCase
 
 from .errors import exception_handler
 from .models import Product
+from .views import IMPORT_MAX
 
 KEY = {"brand": "Acme", "serial": "A-17", "manufacturer": "Acme Corp"}
 ANVIL = {**KEY, "name": "Anvil", "price": "4.50", "stock": 12}
 
 UPSERT = "/products/upsert"
+IMPORT = "/products/import"
 FILTER_THEN_SAVE = "/products/filter-then-save"
 UPDATE_OR_CREATE = "/products/update-or-create"
 ATOMIC = "/products/atomic"
@@ -115,6 +117,97 @@ class UpsertTest(TransactionTestCase):
         self.assertEqual(product, Product.objects.get())
         self.assertEqual(product.price, Decimal("4.50"))
         product.delete()
+        self.assertEqual(stored(), [])
+
+    def test_source_is_what_has_created_the_product(self):
+        """It is given with each request, but only the first one's counts."""
+        post(UPSERT, ANVIL)
+        post(IMPORT, [{**KEY, "stock": 11}, {**ANVIL, "serial": "A-18"}])
+        post(UPSERT, {**ANVIL, "serial": "A-18", "stock": 11})
+        sources = Product.objects.order_by("serial").values_list("source", "stock")
+        self.assertEqual(list(sources), [("upsert", 11), ("import", 11)])
+
+    def test_source_is_not_the_clients(self):
+        post(UPSERT, {**ANVIL, "source": "me"})
+        post(UPSERT, {**KEY, "source": "me"})
+        self.assertEqual(Product.objects.get().source, "upsert")
+
+
+class ImportTest(TransactionTestCase):
+    def test_all_is_right(self):
+        created = post(UPSERT, ANVIL).json()
+        with self.assertNumQueries(1):
+            response = post(IMPORT, [ANVIL, {**KEY, "stock": 11}, {**ANVIL, "serial": "A-18"}])
+        self.assertEqual(response.status_code, 200)
+        unchanged, updated, other = response.json()
+        self.assertEqual(unchanged, {"action": "unchanged", "product": created})
+        self.assertEqual(updated, {"action": "updated", "product": {**created, "stock": 11}})
+        self.assertEqual(other["action"], "created")
+        self.assertEqual([row["serial"] for row in stored()], ["A-17", "A-18"])
+
+    def test_errors_are_beside_their_fields(self):
+        """Some are found by the serializer, some by the database, and what is right between them is stored."""
+        response = post(IMPORT, [
+            {**ANVIL, "stock": "a lot"},
+            {**KEY, "serial": "A-18"},
+            ANVIL,
+            7,
+            {**ANVIL, "serial": "A-19", "price": "-1"},
+            {**ANVIL, "serial": "A-20"},
+        ])
+        self.assertEqual(response.status_code, 207)
+        self.assertEqual(
+            [(each["action"], list(each.get("errors", []))) for each in response.json()],
+            [
+                ("failed", ["stock"]),
+                ("failed", ["name"]),
+                ("created", []),
+                ("failed", ["non_field_errors"]),
+                ("failed", ["non_field_errors"]),
+                ("created", []),
+            ],
+        )
+        texts = [each["errors"][field] for each in response.json() if "errors" in each for field in each["errors"]]
+        for text, part in zip(texts, ["integer", '"name"', "dictionary", '"price_not_negative"']):
+            with self.subTest(part):
+                self.assertEqual(len(text), 1)
+                self.assertIn(part, text[0])
+        self.assertEqual([row["serial"] for row in stored()], ["A-17", "A-20"])
+
+    def test_says_nothing_of_stored_values(self):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT product_upsert_unprotect('shop_product')")
+            Product.objects.bulk_create([Product(**ANVIL), Product(**ANVIL)])
+            cursor.execute("SELECT product_upsert_protect('shop_product')")
+        response = post(IMPORT, [ANVIL])
+        self.assertEqual([list(each["errors"]) for each in response.json()], [["non_field_errors"]])
+        self.assertNotIn("A-17", response.content.decode())
+
+    def test_none_gets_past_the_serializer(self):
+        self.assertEqual(post(IMPORT, [{}]).status_code, 207)
+        self.assertEqual(post(IMPORT, []).json(), [])
+
+    def test_no_list_or_too_long_a_one(self):
+        products = [{**ANVIL, "serial": f"A-{n}"} for n in range(IMPORT_MAX + 1)]
+        for body in ANVIL, None, "", products:
+            with self.subTest(str(body)[:60]):
+                self.assertEqual(post(IMPORT, body).status_code, 400)
+        self.assertEqual(stored(), [])
+
+    def test_as_many_as_there_may_be_lock_nobody_out(self):
+        """Another product is locked meanwhile, and its table could not be."""
+        products = [{**ANVIL, "serial": f"B-{n}"} for n in range(IMPORT_MAX)]
+        with another_session() as (_, cursor):
+            cursor.execute("SELECT product_upsert_lock('shop_product', %s)", [json.dumps(KEY)])
+            self.assertEqual(post(IMPORT, products).status_code, 200)
+        self.assertEqual(len(stored()), IMPORT_MAX)
+
+    def test_what_a_retry_mends_is_no_result(self):
+        """One product is locked. No answer for the others says that they are stored, as they are not."""
+        with another_session() as (_, cursor):
+            cursor.execute("SELECT product_upsert_lock('shop_product', %s)", [json.dumps(KEY)])
+            response = post(IMPORT, [{**ANVIL, "serial": "A-18"}, ANVIL])
+        self.assertEqual(response.status_code, 503)
         self.assertEqual(stored(), [])
 
 

@@ -4,7 +4,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
     """No new duplicates from here on, whoever writes. Those that are there stay."""
 
-    dependencies = [("shop", "0003_product_upsert")]
+    dependencies = [("shop", "0004_source")]
 
     operations = [
         migrations.RunSQL(
