@@ -156,7 +156,7 @@ sub add_guard
 	group_parts();
 }
 
-# How many times the time it takes with the option.
+# How many times the time it takes with the option, and how many times that on the processor.
 sub add_options
 {
 	for (@options)
@@ -166,16 +166,19 @@ sub add_options
 		{
 			my $condition = $row->{condition} =~ s/, \Q$with\E$/, $without/r;
 			my ($other) =
-			  grep { $_->{workload} eq $row->{workload} && $_->{condition} eq $condition } @rows
+			  grep { $_->{workload} eq $row->{workload} && $_->{condition} eq $condition && $_->{unit} eq $row->{unit} }
+			  @rows
 			  or next;
-			my $time = median_ratio(map { $_->{values}{product_upsert} } $other, $row);
+			my @compared = map { $_->{values}{product_upsert} } $row, $other;
+			my $is_rate = $row->{unit} =~ m{/s$};
+			my $times = median_ratio($is_rate ? reverse @compared : @compared);
 			push @rows,
 			  {
 				part => 'options',
 				workload => $row->{workload},
-				unit => 'times the time',
-				median => { product_upsert => $time },
-				wanted => $wanted,
+				unit => $is_rate ? 'times the time' : 'times the time on the processor',
+				median => { product_upsert => $times },
+				wanted => $is_rate ? $wanted : undef,
 				condition => "$row->{condition}, against $without"
 			  };
 		}
