@@ -1,5 +1,5 @@
 -- The contenders' statements, each below its name: KIND.CONTENDER, where the kind is single, batch or bulk.
--- A contender that has to be told whether the product is new has a second one for that, KIND.CONTENDER.new.
+-- With an option it is KIND.CONTENDER.OPTION. A contender that has to be told whether the product is new has a second one for that, KIND.CONTENDER.new.
 --
 -- $1 to $8 are the product's fields: brand, serial, manufacturer, description, price, stock, category,
 -- released. A lone $1 is the product as JSON, or an array of products.
@@ -104,6 +104,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 
 SELECT product_upsert($1)
 
+-- name: batch.product_upsert.stop
+
+SELECT product_upsert('product', $1, on_error => 'stop')
+
+-- name: batch.product_upsert.report
+
+SELECT product_upsert('product', $1, on_error => 'report')
+
 -- name: batch.conflict_json
 
 INSERT INTO product (brand, serial, manufacturer, description, price, stock, category, released)
@@ -143,6 +151,10 @@ SELECT brand, serial, manufacturer, description, price, stock, category, release
 -- name: bulk.product_upsert
 
 SELECT created, updated, unchanged FROM product_upsert_from('feed', 'product')
+
+-- name: bulk.product_upsert.rejects
+
+SELECT created, updated, unchanged, rejected FROM product_upsert_from('feed', 'product', rejects => 'rejected')
 
 -- name: bulk.conflict_id
 

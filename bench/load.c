@@ -17,8 +17,9 @@
  * made here and that is not part of the time, so each way is charged for the server's work alone.
  *
  * Where to connect to, and the session's settings, come from libpq's environment variables. Prints one
- * line: products sent, those of them that were new, products sent while the clock ran, seconds, and by
- * how many kB the backend's own memory grew. Calls before the clock starts are not in the third.
+ * line: products sent, those of them that were new, products sent while the clock ran, seconds, by how
+ * many kB the backend's own memory grew, and the seconds that the backends were on a processor. Calls
+ * before the clock starts are not in the third.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -76,6 +77,7 @@ typedef struct
 	int64_t		new_rows;
 	int64_t		timed_calls;
 	double		busy;			/* seconds spent in calls while the clock ran */
+	double		processor;		/* seconds that the backend was on one */
 	Product		product;
 	char	   *json;
 } Client;
@@ -385,6 +387,22 @@ PeakMemory(int pid)
 	return peak;
 }
 
+/* The seconds that a process has been on a processor: not those for which others kept it waiting. */
+static double
+ProcessorTime(int pid)
+{
+	char		path[64];
+	int64_t		nanoseconds;
+	FILE	   *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
+	file = fopen(path, "r");
+	if (file == NULL || fscanf(file, "%" SCNd64, &nanoseconds) != 1)
+		Die("cannot read %s", path);
+	fclose(file);
+	return nanoseconds / 1e9;
+}
+
 static void
 Run(void)
 {
@@ -393,6 +411,7 @@ Run(void)
 	int64_t		new_rows = 0;
 	int64_t		timed = 0;
 	double		busy = 0;
+	double		processor = 0;
 	long		baseline = 0;
 	long		peak = 0;
 
@@ -405,6 +424,7 @@ Run(void)
 		Connect(&client[i], i);
 		if (i == 0 && watch_memory)
 			baseline = PrivateMemory(PQbackendPID(client[0].conn));
+		client[i].processor = -ProcessorTime(PQbackendPID(client[i].conn));
 		Prepare(&client[i]);
 	}
 	for (int i = 0; i < clients; i++)
@@ -420,11 +440,12 @@ Run(void)
 		new_rows += client[i].new_rows;
 		timed += client[i].timed_calls * RowsPerCall();
 		busy += client[i].busy;
+		processor += client[i].processor + ProcessorTime(PQbackendPID(client[i].conn));
 		Disconnect(&client[i]);
 	}
 
-	printf("%" PRId64 " %" PRId64 " %" PRId64 " %.6f %ld\n",
-		   sent, new_rows, timed, busy / clients, peak - baseline);
+	printf("%" PRId64 " %" PRId64 " %" PRId64 " %.6f %ld %.6f\n",
+		   sent, new_rows, timed, busy / clients, peak - baseline, processor);
 	free(client);
 }
 
