@@ -75,7 +75,9 @@ SELECT p.kind, count(*), bool_and(r.rolsuper) AS superuser
 SELECT pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid)
   FROM pg_depend e JOIN pg_depend d ON d.classid = e.classid AND d.objid = e.objid
  WHERE e.deptype = 'e' AND e.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'product_upsert')
-   AND d.deptype <> 'e' AND d.refobjid <> 'squatted'::regnamespace;
+   AND d.deptype <> 'e' AND d.refobjid <> 'squatted'::regnamespace
+   AND (d.refclassid, d.refobjid) NOT IN (
+	SELECT m.classid, m.objid FROM pg_depend m WHERE m.deptype = 'e' AND m.refobjid = e.refobjid);
 SELECT has_table_privilege('regress_pu_squatter', 'squatted.product_upsert_locks', 'SELECT');
 SELECT has_table_privilege('regress_pu_squatter', 'pg_temp.product_upsert_locks', 'SELECT');
 -- So neither the schema's owner nor the extension's can put anything in their place.
