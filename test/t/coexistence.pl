@@ -430,7 +430,17 @@ beside pg_partman => sub {
 
 	# A row that is moved out of the default partition
 	is(value($session, $call->('far', 30)), 'created', 'what has no partition yet is in the default one');
-	value($session, q{SELECT partman.partition_data_time('public.product')});
+
+	# (partition_data_time() of pg_partman 5.5 does not: it attaches the partition before the row is gone.)
+	value(
+		$session, q{
+		BEGIN;
+		CREATE TABLE moved AS SELECT * FROM product WHERE serial = 'far';
+		DELETE FROM product WHERE serial = 'far';
+		SELECT partman.create_partition_time('public.product', ARRAY[(current_date + 30)::timestamptz]);
+		INSERT INTO product SELECT * FROM moved;
+		COMMIT}
+	);
 	is(value($session, q{SELECT tableoid::regclass::text ~ 'default' FROM product WHERE serial = 'far'}),
 		'f', 'a row is moved into a partition of its own');
 	fails($session, q{INSERT INTO product VALUES ('b', 'far', 'm', current_date)}, '23505', '... and is guarded there');
