@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 
 from chain import Chain
-from evidence import ABSENT, Violation, gather, resolve
+from evidence import ABSENT, TOLD_BY_SERVER, Violation, gather, resolve
 from history import DONE, FAILED, UNKNOWN_FATE, group, read_directory
 
 MOST_PRINTED = 20           # violations
@@ -114,7 +114,7 @@ def main():
     with psycopg.connect(options.dsn, autocommit=True) as connection:
         settle(connection)
         stored = read_tables(connection, tables)
-    violations = check(statements, stored)
+    violations = sorted(check(statements, stored), key=lambda violation: violation.text == TOLD_BY_SERVER)
     for violation in violations[:MOST_PRINTED]:
         print(violation)
     if len(violations) > MOST_PRINTED:

@@ -56,6 +56,9 @@ class Claim:
     statement: object
 
 
+TOLD_BY_SERVER = "more than one row has the key"      # 21000: true, but nothing that a comparison has found
+
+
 @dataclass
 class Violation:
     key: str
@@ -246,7 +249,7 @@ class Reader:
             if "version" in element:
                 self.attempted.append((key_of(statement, element), element["version"], statement))
         if statement.sqlstate == "21000":
-            self.violation("one row", "more than one row has the key", statement, statement.elements[0])
+            self.violation("one row", TOLD_BY_SERVER, statement, statement.elements[0])
         elif statement.sqlstate == "23505" and statement.kind in ("insert", "copy", "fetch"):
             self.claim("key exists", statement, {ABSENT})
         elif statement.sqlstate == "PT412":
