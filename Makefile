@@ -18,6 +18,7 @@ OBJS = product_upsert.o \
 	src/engine.o \
 	src/guard.o \
 	src/guard_store.o \
+	src/heapwrite.o \
 	src/identity.o \
 	src/jsonbwriter.o \
 	src/keycondition.o \
@@ -29,7 +30,9 @@ OBJS = product_upsert.o \
 	src/merge_rows.o \
 	src/merge_sql.o \
 	src/owner.o \
+	src/partition.o \
 	src/payload.o \
+	src/probe.o \
 	src/protect.o \
 	src/reference.o \
 	src/reference_index.o \
@@ -40,6 +43,7 @@ OBJS = product_upsert.o \
 	src/statement.o \
 	src/store_choice.o \
 	src/store_heap.o \
+	src/store_partitioned.o \
 	src/store_spi.o \
 	src/table.o \
 	src/target.o \

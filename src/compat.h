@@ -7,6 +7,7 @@
 
 #include "access/genam.h"
 #include "access/tableam.h"
+#include "access/tupconvert.h"
 #include "access/tupmacs.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
@@ -247,6 +248,23 @@ InitRangeTable(EState *estate, Relation rel)
 #else
 	ExecInitRangeTable(estate, entries);
 	return entry;
+#endif
+}
+
+/*
+ * Lets the executor know where a partition's result relation has the columns of its root's. From PostgreSQL 16 on
+ * it finds out when it needs to.
+ */
+static inline void
+SetRootMap(ResultRelInfo *result_rel)
+{
+#if PG_VERSION_NUM < 160000
+	const ResultRelInfo *root = result_rel->ri_RootResultRelInfo;
+
+	result_rel->ri_RootToPartitionMap = convert_tuples_by_name(RelationGetDescr(root->ri_RelationDesc),
+															   RelationGetDescr(result_rel->ri_RelationDesc));
+#else
+	(void) result_rel;
 #endif
 }
 

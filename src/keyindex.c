@@ -310,6 +310,22 @@ ConsiderToFind(Target *target, Relation index)
 		target->key_index = candidate;
 }
 
+/* Returns the index by which the whole key is found in the relation, by what its indexes are now; or NULL. */
+KeyIndex *
+FindKeyIndex(Target *target, Relation rel)
+{
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		ConsiderToFind(target, index);
+		index_close(index, AccessShareLock);
+	}
+	return target->key_index;
+}
+
 /* Failing that, the index from which a search can start: best by a hash index, which takes any length. */
 static void
 ConsiderToStart(Target *target, Relation index)

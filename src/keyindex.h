@@ -8,6 +8,7 @@
 #include "target.h"
 
 extern void BuildIndexes(Target *target, Relation rel);
+extern KeyIndex *FindKeyIndex(Target *target, Relation rel);
 extern Expr *IndexPredicate(Relation index);
 extern bool ExemptsRows(Relation index, const Bitmapset *key_columns);
 extern bool IsKeyIndexOnHash(const Target *target);

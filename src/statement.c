@@ -181,6 +181,7 @@ CopyStatement(const Statement *statement)
 static Statement *
 KeepStatement(StatementCache *cache, const Statement *new, const Arguments *arguments)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	Statement  *statement;
 	SPIPlanPtr	prepared;
 
@@ -188,6 +189,8 @@ KeepStatement(StatementCache *cache, const Statement *new, const Arguments *argu
 	/* The values make no difference to the plan, unless they tell which partitions matter. */
 	prepared = PrepareChecked(&new->sql, arguments->n, arguments->types,
 							  cache->target->partitioned ? 0 : CURSOR_OPT_GENERIC_PLAN);
+	/* SPI comes back in a memory context of its own. */
+	MemoryContextSwitchTo(caller);
 
 	if (cache->nstatements >= MAX_STATEMENTS && IsOnlyUser(cache))
 		RemoveStatement(cache, dlist_tail_element(Statement, node, &cache->statements));

@@ -6,13 +6,82 @@
  */
 #include "postgres.h"
 
+#include "executor/executor.h"
 #include "rewrite/prs2lock.h"
+#include "utils/rls.h"
 
+#include "compat.h"
+#include "probe.h"
 #include "store_choice.h"
 #include "store_heap.h"
+#include "store_partitioned.h"
 #include "store_spi.h"
+#include "table.h"
 
 bool		direct_store = true;
+
+/* -- when a table is written to directly -------------------------------------- */
+
+/* Have its triggers something to do per statement? Here, there is none. */
+static bool
+HasStatementTriggers(const TriggerDesc *triggers)
+{
+	return triggers &&
+		(triggers->trig_insert_before_statement || triggers->trig_insert_after_statement ||
+		 triggers->trig_update_before_statement || triggers->trig_update_after_statement ||
+		 triggers->trig_insert_new_table || triggers->trig_update_new_table ||
+		 triggers->trig_update_old_table);
+}
+
+/*
+ * Returns NULL if index probes find the table's rows by key, else the reason why not. What speaks against a
+ * partition turns out when it is opened.
+ */
+static const char *
+WhyNotFindDirectly(const Target *target, Relation rel)
+{
+	if (target->partitioned)
+		return target->unfit_partition;
+	if (target->hypertable)
+		return "it is a hypertable";
+	if (!IsPlainHeap(rel))
+		return "it has another table access method";
+	if (rel->rd_rel->relhassubclass)
+		return "it may have inheritance children";
+	if (target->key_index == NULL)
+		return "it has no btree index that begins with the key";
+	if (IsIndexTooNew(target->key_index))
+		return "the index on the key is newer than the transaction";
+	return NULL;
+}
+
+/*
+ * Returns NULL if the table can be written to directly for the current user, else the reason
+ * why it cannot.
+ */
+static const char *
+WhyNotWriteDirectly(const Target *target, Relation rel)
+{
+	if (rel->rd_rules != NULL)
+		return "it has rules";
+	if (HasStatementTriggers(rel->trigdesc))
+		return "it has triggers per statement or with transition tables";
+	if (HasVirtualGenerated(RelationGetDescr(rel)))
+		return "it has virtual generated columns";
+	if (ExecutorCheckPerms_hook)
+		return "an extension looks at what statements are permitted to do";
+	if (check_enable_rls(target->relid, InvalidOid, true) == RLS_ENABLED)
+		return "row-level security applies";
+	return WhyNotFindDirectly(target, rel);
+}
+
+/* -- the store ---------------------------------------------------------------- */
+
+static Store *
+OpenDirectStore(Target *target, Relation rel)
+{
+	return target->partitioned ? OpenPartitionedStore(target, rel) : OpenHeapStore(target, rel);
+}
 
 /*
  * Opens the store that serves the table. Whatever one of them does, the other does
@@ -26,7 +95,7 @@ OpenStore(Target *target, Relation rel)
 		: "product_upsert.direct_store is off";
 
 	if (reason == NULL)
-		return OpenHeapStore(target, rel);
+		return OpenDirectStore(target, rel);
 	ereport(DEBUG1,
 			(errmsg_internal("product_upsert writes to table \"%s\" by SQL statements: %s",
 							 target->name, reason)));
@@ -47,7 +116,7 @@ OpenStoreToFind(Target *target, Relation rel)
 	const bool	sees_all_rows = true;
 
 	if (FindsDirectly(target, rel))
-		return OpenHeapStore(target, rel);
+		return OpenDirectStore(target, rel);
 	return OpenSpiStore(target, rel, sees_all_rows);
 }
 

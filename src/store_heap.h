@@ -7,8 +7,6 @@
 
 #include "store.h"
 
-extern const char *WhyNotFindDirectly(const Target *target, Relation rel);
-extern const char *WhyNotWriteDirectly(const Target *target, Relation rel);
 extern Store *OpenHeapStore(Target *target, Relation rel);
 
 #endif							/* PRODUCT_UPSERT_STOREHEAP_H */

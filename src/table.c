@@ -14,8 +14,10 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
@@ -345,6 +347,13 @@ HoldsWholeTable(Oid root)
 		return true;
 	}
 	return false;
+}
+
+/* Is it stored as PostgreSQL stores tables, by the name of its access method and by its functions? */
+bool
+IsPlainHeap(Relation rel)
+{
+	return rel->rd_rel->relam == HEAP_TABLE_AM_OID && rel->rd_tableam == GetHeapamTableAmRoutine();
 }
 
 /*

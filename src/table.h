@@ -38,6 +38,7 @@ extern List *LockTreeUntilEnd(Oid relid, LOCKMODE mode);
 extern bool TryLockTableUntilEnd(Oid relid, LOCKMODE mode);
 extern Oid	LockTargetTable(Oid relid, bool whole_table);
 extern bool HoldsWholeTable(Oid root);
+extern bool IsPlainHeap(Relation rel);
 extern Relation OpenTable(Oid relid, bool whole_table, const char *function, Oid *root);
 extern Relation OpenToLook(Oid relid);
 

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/skey.h"
+#include "lib/ilist.h"
 #include "nodes/bitmapset.h"
 #include "utils/array.h"
 
@@ -73,6 +74,9 @@ typedef struct Target
 	bool		index_enforces_key; /* one of them is in force at once, for keys without NULL */
 	bool		index_enforces_nulls;	/* and for those with NULL, too */
 	bool		partitioned;
+	struct HTAB *partitions;	/* what is known of its partition tree, by OID; NULL until needed */
+	const char *unfit_partition;	/* why its rows cannot be found or written directly; NULL if unknown */
+	dlist_node	node;			/* among the partitioned ones */
 	bool		hypertable;		/* TimescaleDB keeps its rows in chunks */
 	Oid			guarded;		/* the table or, for a partition, topmost table that a guard guards */
 

@@ -22,6 +22,7 @@
 #include "target.h"
 #include "engine.h"
 #include "keyindex.h"
+#include "partition.h"
 #include "targetcache.h"
 
 /* How many tables one backend remembers; the least recently used makes room. */
@@ -40,12 +41,36 @@ typedef struct CachedTarget
 static HTAB *targets = NULL;
 static uint64 use_counter = 0;
 
-/* Relation cache callback: only sets a flag, as it may be called at any moment. */
+/* All partitioned ones, also those that calls under way use although they are not in the cache any more. */
+static dlist_head partitioned_targets = DLIST_STATIC_INIT(partitioned_targets);
+
+/* A partition may change without its root: what is known of it is forgotten, and with it what depends on that. */
+static void
+InvalidatePartition(Oid relid)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &partitioned_targets)
+	{
+		const Target *target = dlist_container(Target, node, iter.cur);
+		CachedTarget *entry;
+
+		if (!ForgetPartition(target, relid))
+			continue;
+		entry = hash_search(targets, &target->relid, HASH_FIND, NULL);
+		if (entry && entry->target == target)
+			entry->valid = false;
+	}
+}
+
+/* Relation cache callback: only sets flags, as it may be called at any moment. */
 static void
 InvalidateTarget(Datum arg pg_attribute_unused(), Oid relid)
 {
 	HASH_SEQ_STATUS scan;
 	CachedTarget *entry;
+
+	InvalidatePartition(relid);
 
 	if (OidIsValid(relid) && !IsHypertableSignal(relid))
 	{
@@ -117,6 +142,26 @@ InitTargetCache(void)
 	CacheRegisterSyscacheCallback(PROCOID, InvalidateAllTargets, (Datum) 0);
 	CacheRegisterSyscacheCallback(CASTSOURCETARGET, InvalidateAllTargets, (Datum) 0);
 	CacheRegisterSyscacheCallback(TYPEOID, InvalidateDomain, (Datum) 0);
+}
+
+/* Memory context callback: the partitioned target is freed. */
+static void
+LeavePartitioned(void *arg)
+{
+	Target	   *target = arg;
+
+	dlist_delete(&target->node);
+}
+
+static void
+EnterPartitioned(Target *target)
+{
+	MemoryContextCallback *leave = MemoryContextAllocZero(target->context, sizeof(MemoryContextCallback));
+
+	leave->func = LeavePartitioned;
+	leave->arg = target;
+	MemoryContextRegisterResetCallback(target->context, leave);
+	dlist_push_head(&partitioned_targets, &target->node);
 }
 
 /* Frees a target now, or lets its last user do it. */
@@ -208,6 +253,8 @@ RebuildTarget(Relation rel)
 	entry->valid = true;
 	target = BuildTarget(rel);
 	MemoryContextSetParent(target->context, CacheMemoryContext);
+	if (target->partitioned)
+		EnterPartitioned(target);
 
 	/* Building may run a function of the user's, and that may have used or evicted the entry. */
 	entry = EnterTarget(relid);
