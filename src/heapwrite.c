@@ -3,8 +3,9 @@
  *		Writing one row of a heap table as the executor does: what a statement would do
  *		around the table access method is done here.
  *
- * The checks of privileges, of a read-only transaction and of the lock are the caller's. What is needed to write is
- * set up with the first write, in the executor state's own memory context, and lasts until EndWrites().
+ * The checks of privileges, of a read-only transaction and of the lock are the caller's. What is needed to
+ * write is set up with the first write, in the executor state's own memory context, and lasts until
+ * EndWrites().
  */
 #include "postgres.h"
 
@@ -38,7 +39,10 @@ SameText(const char *text1, const char *text2)
 	return text1 == text2 || (text1 && text2 && strcmp(text1, text2) == 0);
 }
 
-/* Does the partition's trigger declare what the root's guard declares? Then it is its copy, or as good as that. */
+/*
+ * Does the partition's trigger declare what the root's guard declares? Then it is its copy, or as good as
+ * that.
+ */
 static bool
 IsCopy(const Trigger *trigger, const Trigger *guard)
 {
@@ -54,9 +58,9 @@ IsCopy(const Trigger *trigger, const Trigger *guard)
 }
 
 /*
- * Disables the target's own guards in this copy of the triggers, which are its or a partition's: the key is locked
- * and was looked for already. (Where a partition is the target, its guard also looks in the other partitions, so it
- * stays.)
+ * Disables the target's own guards in this copy of the triggers, which are its or a partition's: the key
+ * is locked and was looked for already. (Where a partition is the target, its guard also looks in the
+ * other partitions, so it stays.)
  */
 static void
 DismissGuards(const Writer *writer, ResultRelInfo *result_rel)
@@ -102,8 +106,8 @@ LookUpBeforeTriggers(ResultRelInfo *result_rel)
 }
 
 /*
- * Makes what the executor knows of a table that is written to: the target, or one of its partitions, of which root
- * is what that is. In the executor state's memory context.
+ * Makes what the executor knows of a table that is written to: the target, or one of its partitions, of
+ * which root is what that is. In the executor state's memory context.
  */
 static ResultRelInfo *
 MakeResultRel(Writer *writer, Relation rel, ResultRelInfo *root)
@@ -119,7 +123,10 @@ MakeResultRel(Writer *writer, Relation rel, ResultRelInfo *root)
 	return result_rel;
 }
 
-/* Gets a writer ready for BeginWrite(). The current memory context and resource owner must last until EndWrites(). */
+/*
+ * Gets a writer ready for BeginWrite(). The current memory context and resource owner must last until
+ * EndWrites().
+ */
 void
 InitWriter(Writer *writer, Target *target, Relation rel)
 {
@@ -265,7 +272,10 @@ NameColumns(Writer *writer, const Bitmapset *columns, bool is_update)
 	MemoryContextSwitchTo(caller);
 }
 
-/* Begins a command that inserts the columns of the target, or updates them; WriteNew() or WriteUpdated() ends it. */
+/*
+ * Begins a command that inserts the columns of the target, or updates them; WriteNew() or WriteUpdated()
+ * ends it.
+ */
 void
 BeginWrite(Writer *writer, const Bitmapset *columns, bool is_update)
 {
@@ -528,7 +538,10 @@ UpdateRow(Writer *writer, WrittenTable *table, ItemPointer tid, TupleTableSlot *
 	return UpdateTuple(writer, table, tid, slot);
 }
 
-/* Puts the row in the slot, in the table's columns, in the place of the one at tid, as StoreMethods.update does. */
+/*
+ * Puts the row in the slot, in the table's columns, in the place of the one at tid, as StoreMethods.update
+ * does.
+ */
 UpdateResult
 WriteUpdated(Writer *writer, WrittenTable *table, ItemPointer tid, TupleTableSlot *slot)
 {

@@ -120,9 +120,9 @@ ChooseFromRanges(PartitionKey key, PartitionBoundInfo bounds, Datum *values, con
 }
 
 /*
- * Returns which of the partitions in desc takes a row with the values, which are by the root's attnum - 1; or
- * -1 if none does. partition->columns must not be NULL. (What get_partition_for_tuple() of execPartition.c does,
- * which works on a statement's state.)
+ * Returns which of the partitions in desc takes a row with the values, which are by the root's attnum - 1;
+ * or -1 if none does. partition->columns must not be NULL. (What get_partition_for_tuple() of
+ * execPartition.c does, which works on a statement's state.)
  */
 int
 ChoosePartition(const Partition *partition, Relation rel, PartitionDesc desc,
@@ -160,7 +160,10 @@ ChoosePartition(const Partition *partition, Relation rel, PartitionDesc desc,
 
 /* -- a leaf ------------------------------------------------------------------- */
 
-/* Returns the target with its key and condition in the columns of the partition, to judge that one's indexes by. */
+/*
+ * Returns the target with its key and condition in the columns of the partition, to judge that one's
+ * indexes by.
+ */
 static Target *
 TargetInPartition(const Target *target, const Partition *partition)
 {
@@ -190,8 +193,8 @@ TargetInPartition(const Target *target, const Partition *partition)
 }
 
 /*
- * Returns the leaf's index on the key, or NULL, in the target's memory. Its attnums are made the root's, as it is
- * rows of the root's that are looked for.
+ * Returns the leaf's index on the key, or NULL, in the target's memory. Its attnums are made the root's,
+ * as it is rows of the root's that are looked for.
  */
 static KeyIndex *
 IndexOfLeaf(const Target *target, const Partition *partition, Relation rel)
@@ -292,8 +295,8 @@ BuildPartition(Partition *partition, Target *target, Relation rel)
 }
 
 /*
- * Returns what the relation, which the caller has locked, is to the target, whose partition it is or which it is
- * itself. It lasts as long as the target.
+ * Returns what the relation, which the caller has locked, is to the target, whose partition it is or which
+ * it is itself. It lasts as long as the target.
  */
 Partition *
 DescribePartition(Target *target, Relation rel)

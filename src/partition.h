@@ -11,7 +11,10 @@
 #include "target.h"
 #include "utils/rel.h"
 
-/* A table of a partition tree, as its root is upserted to: the root, too. Columns are the root's unless told. */
+/*
+ * A table of a partition tree, as its root is upserted to: the root, too. Columns are the root's unless
+ * told.
+ */
 typedef struct Partition
 {
 	Oid			relid;			/* hash key */

@@ -29,11 +29,11 @@ typedef struct HeapStore
 /* -- find --------------------------------------------------------------------- */
 
 static bool
-NextRowWithKey(HeapStore *heap, const Row *row, TupleTableSlot *slot)
+NextRowWithKey(HeapStore *heap, const Sought *sought, TupleTableSlot *slot)
 {
 	while (NextFound(heap->probe, slot))
 	{
-		if (IsMatch(heap->probe, heap->store.target, row, slot))
+		if (IsMatch(heap->probe, sought, slot))
 			return true;
 	}
 	return false;
@@ -44,14 +44,15 @@ HeapFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 		 TupleTableSlot *second)
 {
 	HeapStore  *heap = (HeapStore *) store;
+	Sought		sought = SeekKey(store->target, row);
 	int			nfound = 0;
 
 	/* Lets go of the page where the last row was, so that it can be pruned now. */
 	ExecClearTuple(found);
-	BeginSearch(heap->probe, store->target, row, snapshot);
-	if (NextRowWithKey(heap, row, found))
+	BeginSearch(heap->probe, &sought, snapshot);
+	if (NextRowWithKey(heap, &sought, found))
 		nfound++;
-	if (nfound > 0 && NextRowWithKey(heap, row, second ? second : heap->second))
+	if (nfound > 0 && NextRowWithKey(heap, &sought, second ? second : heap->second))
 		nfound++;
 	ExecClearTuple(heap->second);
 	return nfound;

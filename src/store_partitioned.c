@@ -3,13 +3,15 @@
  *		The store for partitioned tables: what store_heap.c does, in the partition
  *		where a row is or belongs.
  *
- * Where the key tells the partition, a row is looked for there, else in each. A partition is locked and opened when
- * the call first comes to it, and stays open until the store is closed, for the resource owner that opened that: a row
- * may be inserted in a subtransaction. All are locked in the order of their bounds, as PostgreSQL's own commands do.
+ * Where the key tells the partition, a row is looked for there, else in each. A partition is locked and
+ * opened when the call first comes to it, and stays open until the store is closed, for the resource owner
+ * that opened that: a row may be inserted in a subtransaction. All are locked in the order of their
+ * bounds, as PostgreSQL's own commands do.
  *
- * What is not served here goes to the SPI store, row by row: all that concerns a partition that rows cannot be found in
- * directly; an update that moves a row to another partition, or may do so by a BEFORE trigger; a new row that no
- * partition takes, whose error it raises. Once a partition is known to be unfit, the SPI store serves the whole table.
+ * What is not served here goes to the SPI store, row by row: all that concerns a partition that rows
+ * cannot be found in directly; an update that moves a row to another partition, or may do so by a BEFORE
+ * trigger; a new row that no partition takes, whose error it raises. Once a partition is known to be
+ * unfit, the SPI store serves the whole table.
  */
 #include "postgres.h"
 
@@ -45,8 +47,8 @@ typedef struct Branch
 
 	/* of a leaf */
 	Probe	   *probe;
-	TupleTableSlot *slot;		/* for a row as it is stored there */
-	TupleTableSlot *new;		/* for a row to be stored there, if its columns are in other places */
+	TupleTableSlot *slot;		/* for a row as it is stored there; the store's if columns do not differ */
+	TupleTableSlot *new;		/* for a row to be stored there, if they do */
 	WrittenTable *written;
 	int			set_up;			/* written is of this set-up of the writer */
 	bool		locked;			/* until the transaction ends, for writing */
@@ -60,10 +62,12 @@ typedef struct PartitionedStore
 	Branch	   *root;
 	Branch	   *branches;			/* all that are open */
 	int			nbranches;
+	bool		renewed;		/* partitions have come or gone, so what is to be opened may be open already */
 	Branch	  **leaves;			/* where a row may be that is being looked for */
 	int			nleaves;
 	int			max_leaves;
 	bool		unfit;			/* one of them cannot be searched */
+	TupleTableSlot *slot;		/* for a row as it is stored */
 	TupleTableSlot *second;		/* for a second row with the same key */
 	Writer		writer;
 } PartitionedStore;
@@ -82,16 +86,18 @@ FindBranch(const PartitionedStore *store, Oid relid)
 }
 
 static void
-OpenLeaf(Branch *branch)
+OpenLeaf(const PartitionedStore *store, Branch *branch)
 {
 	const Partition *partition = branch->partition;
 
 	if (partition->unfit || IsIndexTooNew(partition->index))
 		return;
 	branch->probe = OpenProbe(branch->rel, partition->index);
+	branch->slot = store->slot;
+	if (partition->from_root == NULL)
+		return;
 	branch->slot = table_slot_create(branch->rel, NULL);
-	if (partition->from_root)
-		branch->new = MakeSingleTupleTableSlot(RelationGetDescr(branch->rel), &TTSOpsVirtual);
+	branch->new = MakeSingleTupleTableSlot(RelationGetDescr(branch->rel), &TTSOpsVirtual);
 }
 
 /* Takes the open relation into the store. */
@@ -103,7 +109,7 @@ AddBranch(PartitionedStore *store, Relation rel)
 	branch->rel = rel;
 	branch->partition = DescribePartition(store->store.target, rel);
 	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		OpenLeaf(branch);
+		OpenLeaf(store, branch);
 	branch->next = store->branches;
 	store->branches = branch;
 	store->nbranches++;
@@ -114,7 +120,7 @@ AddBranch(PartitionedStore *store, Relation rel)
 static Branch *
 OpenBranch(PartitionedStore *store, Oid relid)
 {
-	Branch	   *branch = FindBranch(store, relid);
+	Branch	   *branch = store->renewed ? FindBranch(store, relid) : NULL;
 	MemoryContext caller_context;
 	ResourceOwner caller_owner;
 	Relation	rel;
@@ -144,7 +150,10 @@ SamePartitions(PartitionKey key, PartitionDesc desc1, PartitionDesc desc2)
 								desc1->boundinfo, desc2->boundinfo));
 }
 
-/* Sees to it that branch->desc has the partitions that there are now, but for those that are being detached. */
+/*
+ * Sees to it that branch->desc has the partitions that there are now, but for those that are being
+ * detached.
+ */
 static void
 RefreshPartitions(PartitionedStore *store, Branch *branch)
 {
@@ -154,7 +163,10 @@ RefreshPartitions(PartitionedStore *store, Branch *branch)
 	if (desc == branch->desc)
 		return;
 	if (branch->desc == NULL || !SamePartitions(RelationGetPartitionKey(branch->rel), desc, branch->desc))
+	{
+		store->renewed |= branch->desc != NULL;
 		branch->children = MemoryContextAllocZero(store->context, Max(desc->nparts, 1) * sizeof(Branch *));
+	}
 	branch->desc = desc;
 }
 
@@ -206,7 +218,10 @@ AddLeaves(PartitionedStore *store, Branch *branch, const Row *row)
 		AddLeaves(store, Child(store, branch, i), row);
 }
 
-/* Finds out where rows with the key of the row may be. While we waited for a lock, partitions may have come and gone. */
+/*
+ * Finds out where rows with the key of the row may be. While we waited for a lock, partitions may have
+ * come and gone.
+ */
 static void
 CollectLeaves(PartitionedStore *store, const Row *row)
 {
@@ -304,12 +319,12 @@ ToLeaf(const Branch *leaf, TupleTableSlot *slot)
 /* -- find --------------------------------------------------------------------- */
 
 static bool
-NextRowInLeaf(const PartitionedStore *store, const Branch *leaf, const Row *row, TupleTableSlot *slot)
+NextRowInLeaf(const Branch *leaf, const Sought *sought, TupleTableSlot *slot)
 {
 	while (NextFound(leaf->probe, leaf->slot))
 	{
 		ToRoot(leaf, leaf->slot, slot);
-		if (IsMatch(leaf->probe, store->store.target, row, slot))
+		if (IsMatch(leaf->probe, sought, slot))
 		{
 			/* The leaf's slot will be used again before this one. */
 			ExecMaterializeSlot(slot);
@@ -321,13 +336,13 @@ NextRowInLeaf(const PartitionedStore *store, const Branch *leaf, const Row *row,
 
 /* Looks in the leaf; *nfound rows are found already, and two are enough. */
 static void
-FindInLeaf(const PartitionedStore *store, const Branch *leaf, const Row *row, Snapshot snapshot,
-		   TupleTableSlot *found, TupleTableSlot *second, int *nfound)
+FindInLeaf(const Branch *leaf, Sought *sought, Snapshot snapshot, TupleTableSlot *found,
+		   TupleTableSlot *second, int *nfound)
 {
-	BeginSearch(leaf->probe, store->store.target, row, snapshot);
-	if (*nfound == 0 && NextRowInLeaf(store, leaf, row, found))
+	BeginSearch(leaf->probe, sought, snapshot);
+	if (*nfound == 0 && NextRowInLeaf(leaf, sought, found))
 		(*nfound)++;
-	if (*nfound == 1 && NextRowInLeaf(store, leaf, row, second))
+	if (*nfound == 1 && NextRowInLeaf(leaf, sought, second))
 		(*nfound)++;
 	ExecClearTuple(leaf->slot);
 	EndSearch(leaf->probe);
@@ -337,13 +352,14 @@ static int
 PartitionedFind(Store *base, const Row *row, Snapshot snapshot, TupleTableSlot *found, TupleTableSlot *second)
 {
 	PartitionedStore *store = (PartitionedStore *) base;
+	Sought		sought = SeekKey(base->target, row);
 	int			nfound = 0;
 
 	CollectLeaves(store, row);
 	if (store->unfit)
 		return FindByStatement(store, row, snapshot, found, second);
 	for (int i = 0; i < store->nleaves && nfound < 2; i++)
-		FindInLeaf(store, store->leaves[i], row, snapshot, found, second ? second : store->second, &nfound);
+		FindInLeaf(store->leaves[i], &sought, snapshot, found, second ? second : store->second, &nfound);
 	ExecClearTuple(store->second);
 	return nfound;
 }
@@ -390,6 +406,19 @@ ChooseLeaf(PartitionedStore *store, TupleTableSlot *slot, bool *by_default)
 		branch = Child(store, branch, chosen);
 	}
 	return branch && branch->probe ? branch : NULL;
+}
+
+/* Does the updated row in the slot, which is own in the leaf's columns, stay in the leaf? */
+static bool
+StaysInLeaf(PartitionedStore *store, const Branch *leaf, TupleTableSlot *slot, TupleTableSlot *own)
+{
+	const bool	emit_error = false;
+	bool		by_default;
+	const Branch *chosen = ChooseLeaf(store, slot, &by_default);
+
+	/* To evaluate the partition constraint takes longer, as it must be planned first. */
+	return chosen ? chosen == leaf
+		: ExecPartitionCheck(leaf->written->result_rel, own, store->writer.estate, emit_error);
 }
 
 /* Does the leaf have triggers that might make another partition's row of it? */
@@ -443,7 +472,6 @@ PartitionedUpdate(Store *base, const Row *row, const Bitmapset *columns, TupleTa
 {
 	PartitionedStore *store = (PartitionedStore *) base;
 	const bool	is_update = true;
-	const bool	emit_error = false;
 	Branch	   *leaf = FindBranch(store, found->tts_tableOid);
 	WrittenTable *written;
 	TupleTableSlot *own;
@@ -456,7 +484,7 @@ PartitionedUpdate(Store *base, const Row *row, const Bitmapset *columns, TupleTa
 	written = BeginLeaf(store, leaf);
 	StoreUpdatedRow(row, columns, found, stored);
 	own = ToLeaf(leaf, stored);
-	if (!ExecPartitionCheck(written->result_rel, own, store->writer.estate, emit_error))
+	if (!StaysInLeaf(store, leaf, stored, own))
 		return UpdateByStatement(store, row, columns, found, stored);
 
 	written->checks_partition = false;
@@ -472,12 +500,12 @@ static void
 CloseBranch(PartitionedStore *store, Branch *branch)
 {
 	if (branch->probe)
-	{
 		CloseProbe(branch->probe);
+	if (branch->new)
+	{
+		ExecDropSingleTupleTableSlot(branch->new);
 		ExecDropSingleTupleTableSlot(branch->slot);
 	}
-	if (branch->new)
-		ExecDropSingleTupleTableSlot(branch->new);
 	if (branch != store->root)
 		table_close(branch->rel, NoLock);
 }
@@ -490,6 +518,7 @@ PartitionedClose(Store *base)
 	EndWrites(&store->writer);
 	for (Branch *branch = store->branches; branch; branch = branch->next)
 		CloseBranch(store, branch);
+	ExecDropSingleTupleTableSlot(store->slot);
 	ExecDropSingleTupleTableSlot(store->second);
 }
 
@@ -513,6 +542,7 @@ OpenPartitionedStore(Target *target, Relation rel)
 	store->owner = CurrentResourceOwner;
 	store->max_leaves = 16;
 	store->leaves = palloc(store->max_leaves * sizeof(Branch *));
+	store->slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
 	store->second = table_slot_create(rel, NULL);
 	store->root = AddBranch(store, rel);
 	InitWriter(&store->writer, target, rel);

@@ -44,7 +44,10 @@ static uint64 use_counter = 0;
 /* All partitioned ones, also those that calls under way use although they are not in the cache any more. */
 static dlist_head partitioned_targets = DLIST_STATIC_INIT(partitioned_targets);
 
-/* A partition may change without its root: what is known of it is forgotten, and with it what depends on that. */
+/*
+ * A partition may change without its root: what is known of it is forgotten, and with it what depends on
+ * that.
+ */
 static void
 InvalidatePartition(Oid relid)
 {
