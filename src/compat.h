@@ -252,8 +252,8 @@ InitRangeTable(EState *estate, Relation rel)
 }
 
 /*
- * Lets the executor know where a partition's result relation has the columns of its root's. From PostgreSQL 16 on
- * it finds out when it needs to.
+ * Lets the executor know where a partition's result relation has the columns of its root's. From
+ * PostgreSQL 16 on it finds out when it needs to.
  */
 static inline void
 SetRootMap(ResultRelInfo *result_rel)

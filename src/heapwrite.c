@@ -112,6 +112,7 @@ LookUpBeforeTriggers(ResultRelInfo *result_rel)
 static ResultRelInfo *
 MakeResultRel(Writer *writer, Relation rel, ResultRelInfo *root)
 {
+	EState	   *estate = writer->estate;
 	ResultRelInfo *result_rel = makeNode(ResultRelInfo);
 
 	InitResultRelInfo(result_rel, rel, root ? 0 : 1, root, 0);
@@ -119,7 +120,7 @@ MakeResultRel(Writer *writer, Relation rel, ResultRelInfo *root)
 		SetRootMap(result_rel);
 	DismissGuards(writer, result_rel);
 	LookUpBeforeTriggers(result_rel);
-	writer->estate->es_opened_result_relations = lappend(writer->estate->es_opened_result_relations, result_rel);
+	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, result_rel);
 	return result_rel;
 }
 

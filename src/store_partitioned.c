@@ -62,7 +62,7 @@ typedef struct PartitionedStore
 	Branch	   *root;
 	Branch	   *branches;			/* all that are open */
 	int			nbranches;
-	bool		renewed;		/* partitions have come or gone, so what is to be opened may be open already */
+	bool		renewed;		/* partitions have come or gone: what is to be opened may be open */
 	Branch	  **leaves;			/* where a row may be that is being looked for */
 	int			nleaves;
 	int			max_leaves;
@@ -399,7 +399,8 @@ ChooseLeaf(PartitionedStore *store, TupleTableSlot *slot, bool *by_default)
 		if (branch->partition->columns == NULL)
 			return NULL;
 		RefreshPartitions(store, branch);
-		chosen = ChoosePartition(branch->partition, branch->rel, branch->desc, slot->tts_values, slot->tts_isnull);
+		chosen = ChoosePartition(branch->partition, branch->rel, branch->desc,
+								 slot->tts_values, slot->tts_isnull);
 		if (chosen < 0)
 			return NULL;
 		*by_default |= chosen == branch->desc->boundinfo->default_index;
@@ -431,8 +432,8 @@ HasBeforeTriggers(const Branch *leaf, bool is_update)
 }
 
 static InsertResult
-InsertIntoLeaf(PartitionedStore *store, Branch *leaf, bool by_default, const Row *row, bool yield_to_unique_index,
-			   TupleTableSlot *stored)
+InsertIntoLeaf(PartitionedStore *store, Branch *leaf, bool by_default, const Row *row,
+			   bool yield_to_unique_index, TupleTableSlot *stored)
 {
 	const bool	is_update = false;
 	WrittenTable *written = BeginLeaf(store, leaf);
