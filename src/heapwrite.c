@@ -212,10 +212,15 @@ OpenIndexes(const Writer *writer, WrittenTable *table)
 void
 EndWrites(Writer *writer)
 {
+	ResourceOwner caller_owner = CurrentResourceOwner;
+
 	if (writer->estate == NULL)
 		return;
 	ExecResetTupleTable(writer->estate->es_tupleTable, false);
+	/* A row that is inserted in a subtransaction may need a new set-up. */
+	CurrentResourceOwner = writer->owner;
 	ExecCloseResultRelations(writer->estate);
+	CurrentResourceOwner = caller_owner;
 	FreeExecutorState(writer->estate);
 	writer->estate = NULL;
 	writer->columns = NULL;
