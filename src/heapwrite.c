@@ -101,6 +101,14 @@ LookUpBeforeTriggers(ResultRelInfo *result_rel)
 	}
 }
 
+static bool
+HasStoredGenerated(Relation rel)
+{
+	const TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	return constr && constr->has_generated_stored;
+}
+
 /*
  * Makes what the executor knows of a table that is written to: the target, or one of its partitions, of which root
  * is what that is. In the executor state's memory context.
@@ -113,6 +121,7 @@ MakeResultRel(Writer *writer, Relation rel, ResultRelInfo *root)
 	InitResultRelInfo(result_rel, rel, root ? 0 : 1, root, 0);
 	if (root)
 		SetRootMap(result_rel);
+	writer->generates |= HasStoredGenerated(rel);
 	DismissGuards(writer, result_rel);
 	LookUpBeforeTriggers(result_rel);
 	writer->estate->es_opened_result_relations = lappend(writer->estate->es_opened_result_relations, result_rel);
@@ -242,17 +251,17 @@ ExecutorColumns(const Bitmapset *columns)
 /*
  * Lets the executor know which columns are written. It works out only once which
  * generated columns that concerns, so where there are some, others need a new set-up.
+ * (Up to PostgreSQL 15, a partition may generate a column that its root does not.)
  */
 static void
 NameColumns(Writer *writer, const Bitmapset *columns, bool is_update)
 {
-	const TupleConstr *constr = RelationGetDescr(writer->rel)->constr;
 	Bitmapset  *executor_columns;
 	MemoryContext caller;
 
 	if (writer->estate && writer->updates == is_update && bms_equal(writer->columns, columns))
 		return;
-	if (writer->estate && constr && constr->has_generated_stored)
+	if (writer->estate && writer->generates)
 		EndWrites(writer);
 	if (writer->estate == NULL)
 		BeginWrites(writer);
@@ -320,7 +329,7 @@ FinishRow(Writer *writer, const WrittenTable *table, TupleTableSlot *slot, CmdTy
 	const TupleConstr *constr = RelationGetDescr(result_rel->ri_RelationDesc)->constr;
 
 	slot->tts_tableOid = RelationGetRelid(result_rel->ri_RelationDesc);
-	if (constr && constr->has_generated_stored)
+	if (HasStoredGenerated(result_rel->ri_RelationDesc))
 		ExecComputeStoredGenerated(result_rel, writer->estate, slot, command);
 	if (table->checks_partition && command == CMD_UPDATE)
 		ExecPartitionCheck(result_rel, slot, writer->estate, emit_error);

@@ -49,7 +49,7 @@ typedef struct Branch
 	TupleTableSlot *new;		/* for a row to be stored there, if its columns are in other places */
 	WrittenTable *written;
 	int			set_up;			/* written is of this set-up of the writer */
-	bool		locked;			/* until the transaction ends, for writing */
+	SubTransactionId locked_in; /* for writing, until that ends or is rolled back */
 } Branch;
 
 typedef struct PartitionedStore
@@ -350,13 +350,16 @@ PartitionedFind(Store *base, const Row *row, Snapshot snapshot, TupleTableSlot *
 
 /* -- write -------------------------------------------------------------------- */
 
-/* Nobody may empty or detach the partition as long as the row may be there. */
+/*
+ * Nobody may empty or detach the partition as long as the row may be there. A lock that was acquired in a
+ * subtransaction is gone if that was rolled back.
+ */
 static WrittenTable *
 BeginLeaf(PartitionedStore *store, Branch *leaf)
 {
-	if (!leaf->locked)
+	if (leaf->locked_in != GetCurrentSubTransactionId())
 		LockTableUntilEnd(RelationGetRelid(leaf->rel), RowExclusiveLock);
-	leaf->locked = true;
+	leaf->locked_in = GetCurrentSubTransactionId();
 	if (leaf->written == NULL || leaf->set_up != store->writer.set_up)
 	{
 		leaf->written = BeginPartition(&store->writer, leaf->rel, leaf->partition->arbiters);
