@@ -430,7 +430,8 @@ PartitionedInsert(Store *base, const Row *row, bool yield_to_unique_index, Tuple
 
 	if (yield_to_unique_index && HasUnfinishedArbiter(base->target, base->rel))
 		return INSERT_IN_DOUBT;
-	if (store->root->partition->columns == NULL)
+	/* Defaults are evaluated once, here or there. */
+	if (store->root->partition->columns == NULL || store->unfit)
 		return InsertByStatement(store, row, yield_to_unique_index, stored);
 	BeginWrite(&store->writer, row->given, is_update);
 	StoreNewRow(&store->writer, row, stored);
