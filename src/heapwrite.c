@@ -105,6 +105,14 @@ LookUpBeforeTriggers(ResultRelInfo *result_rel)
 	}
 }
 
+static bool
+HasStoredGenerated(Relation rel)
+{
+	const TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	return constr && constr->has_generated_stored;
+}
+
 /*
  * Makes what the executor knows of a table that is written to: the target, or one of its partitions, of
  * which root is what that is. In the executor state's memory context.
@@ -118,6 +126,7 @@ MakeResultRel(Writer *writer, Relation rel, ResultRelInfo *root)
 	InitResultRelInfo(result_rel, rel, root ? 0 : 1, root, 0);
 	if (root)
 		SetRootMap(result_rel);
+	writer->generates |= HasStoredGenerated(rel);
 	DismissGuards(writer, result_rel);
 	LookUpBeforeTriggers(result_rel);
 	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, result_rel);
@@ -220,10 +229,15 @@ OpenIndexes(const Writer *writer, WrittenTable *table)
 void
 EndWrites(Writer *writer)
 {
+	ResourceOwner caller_owner = CurrentResourceOwner;
+
 	if (writer->estate == NULL)
 		return;
 	ExecResetTupleTable(writer->estate->es_tupleTable, false);
+	/* A row that is inserted in a subtransaction may need a new set-up. */
+	CurrentResourceOwner = writer->owner;
 	ExecCloseResultRelations(writer->estate);
+	CurrentResourceOwner = caller_owner;
 	FreeExecutorState(writer->estate);
 	writer->estate = NULL;
 	writer->columns = NULL;
@@ -245,17 +259,17 @@ ExecutorColumns(const Bitmapset *columns)
 /*
  * Lets the executor know which columns are written. It works out only once which
  * generated columns that concerns, so where there are some, others need a new set-up.
+ * (Up to PostgreSQL 15, a partition may generate a column that its root does not.)
  */
 static void
 NameColumns(Writer *writer, const Bitmapset *columns, bool is_update)
 {
-	const TupleConstr *constr = RelationGetDescr(writer->rel)->constr;
 	Bitmapset  *executor_columns;
 	MemoryContext caller;
 
 	if (writer->estate && writer->updates == is_update && bms_equal(writer->columns, columns))
 		return;
-	if (writer->estate && constr && constr->has_generated_stored)
+	if (writer->estate && writer->generates)
 		EndWrites(writer);
 	if (writer->estate == NULL)
 		BeginWrites(writer);
@@ -326,7 +340,7 @@ FinishRow(Writer *writer, const WrittenTable *table, TupleTableSlot *slot, CmdTy
 	const TupleConstr *constr = RelationGetDescr(result_rel->ri_RelationDesc)->constr;
 
 	slot->tts_tableOid = RelationGetRelid(result_rel->ri_RelationDesc);
-	if (constr && constr->has_generated_stored)
+	if (HasStoredGenerated(result_rel->ri_RelationDesc))
 		ExecComputeStoredGenerated(result_rel, writer->estate, slot, command);
 	if (table->checks_partition && command == CMD_UPDATE)
 		ExecPartitionCheck(result_rel, slot, writer->estate, emit_error);

@@ -33,6 +33,7 @@ typedef struct Writer
 	EPQState	epq;			/* required by triggers, but never run: see StoreMethods.update */
 	NamedColumns *named;
 	ExprState **defaults;		/* by attnum - 1; NULL until needed */
+	bool		generates;		/* one of the tables has generated columns */
 	bool		updates;		/* the last write was an update, not an insert */
 	Bitmapset  *columns;		/* that it named */
 } Writer;

@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "lib/qunique.h"
 #include "miscadmin.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -359,6 +360,8 @@ LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, const KeyTeller *telle
 			LockKey(root, sorted[i], teller);
 	}
 	pfree(sorted);
+	/* A partition may have come meanwhile, with a row of the key: where we hold all locks, nothing else tells us. */
+	AcceptInvalidationMessages();
 }
 
 /* Locks the keys for the current user. */

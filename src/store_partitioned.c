@@ -51,7 +51,7 @@ typedef struct Branch
 	TupleTableSlot *new;		/* for a row to be stored there, if they do */
 	WrittenTable *written;
 	int			set_up;			/* written is of this set-up of the writer */
-	bool		locked;			/* until the transaction ends, for writing */
+	SubTransactionId locked_in; /* for writing, until that ends or is rolled back */
 } Branch;
 
 typedef struct PartitionedStore
@@ -366,13 +366,16 @@ PartitionedFind(Store *base, const Row *row, Snapshot snapshot, TupleTableSlot *
 
 /* -- write -------------------------------------------------------------------- */
 
-/* Nobody may empty or detach the partition as long as the row may be there. */
+/*
+ * Nobody may empty or detach the partition as long as the row may be there. A lock that was acquired in a
+ * subtransaction is gone if that was rolled back.
+ */
 static WrittenTable *
 BeginLeaf(PartitionedStore *store, Branch *leaf)
 {
-	if (!leaf->locked)
+	if (leaf->locked_in != GetCurrentSubTransactionId())
 		LockTableUntilEnd(RelationGetRelid(leaf->rel), RowExclusiveLock);
-	leaf->locked = true;
+	leaf->locked_in = GetCurrentSubTransactionId();
 	if (leaf->written == NULL || leaf->set_up != store->writer.set_up)
 	{
 		leaf->written = BeginPartition(&store->writer, leaf->rel, leaf->partition->arbiters);
@@ -457,7 +460,8 @@ PartitionedInsert(Store *base, const Row *row, bool yield_to_unique_index, Tuple
 
 	if (yield_to_unique_index && HasUnfinishedArbiter(base->target, base->rel))
 		return INSERT_IN_DOUBT;
-	if (store->root->partition->columns == NULL)
+	/* Defaults are evaluated once, here or there. */
+	if (store->root->partition->columns == NULL || store->unfit)
 		return InsertByStatement(store, row, yield_to_unique_index, stored);
 	BeginWrite(&store->writer, row->given, is_update);
 	StoreNewRow(&store->writer, row, stored);
