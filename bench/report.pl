@@ -26,16 +26,28 @@ my @parts = (
 	[ hot => 'One key in demand', @from_columns, @from_json ],
 	[ batch => 'Arrays', @from_json ],
 	[ bulk => 'From a table', [ product_upsert => 'conflict_id' ] ],
-	[ partitioned => 'Partitioned tables', @from_json, pairs('one table', '12 partitions', '120 partitions'),
-		pairs('INSERT, not protected', 'INSERT, protected') ],
-	[ guard => 'The guard', pairs('product_upsert, not protected', 'product_upsert, protected'),
-		pairs('INSERT, unique index', 'INSERT, protected', 'INSERT, protected, index on the columns') ],
-	[ copy => 'The guard in COPY and in replication', pairs('COPY, unique index', 'COPY, protected'),
-		pairs('subscription, unique index', 'subscription, protected') ],
-	[ options => 'Options', pairs(q(on_error => 'stop'), q(on_error => 'report')),
+	[
+		partitioned => 'Partitioned tables',
+		@from_json, pairs('one table', '12 partitions', '120 partitions'),
+		pairs('INSERT, not protected', 'INSERT, protected')
+	],
+	[
+		guard => 'The guard',
+		pairs('product_upsert, not protected', 'product_upsert, protected'),
+		pairs('INSERT, unique index', 'INSERT, protected', 'INSERT, protected, index on the columns')
+	],
+	[
+		copy => 'The guard in COPY and in replication',
+		pairs('COPY, unique index', 'COPY, protected'),
+		pairs('subscription, unique index', 'subscription, protected')
+	],
+	[
+		options => 'Options',
+		pairs(q(on_error => 'stop'), q(on_error => 'report')),
 		pairs('without rejects', 'rejects, none rejected', 'rejects, 1 % rejected'),
 		pairs('result = full', 'result = changes', 'result = action'),
-		pairs('key without a condition', 'key with a condition') ],
+		pairs('key without a condition', 'key with a condition')
+	],
 	[ growth => 'Growth', @from_columns, @from_json ],
 	[ footprint => 'Footprint', @from_columns, @from_json ]
 );
@@ -80,13 +92,24 @@ my @essential = (
 	[ 'arrays of 1,000, from the same JSON', 'batch', qr/1,000$/, 'product_upsert', 'conflict_json' ],
 	[ 'the same, without sending the result', 'batch', qr/not sent/, 'product_upsert', 'conflict_json' ],
 	[ 'from a table', 'bulk', qr//, 'product_upsert', 'conflict_id' ],
-	[ 'arrays of 1,000, 16 partitions by the key', 'partitioned', qr/by the key.*1,000/, 'product_upsert', 'conflict_json' ],
+	[
+		'arrays of 1,000, 16 partitions by the key', 'partitioned',
+		qr/by the key.*1,000/, 'product_upsert',
+		'conflict_json'
+	],
 	[
 		'12 partitions by another column, against product_upsert on one table',
-		'partitioned', qr/another column, 1 client/,
-		'12 partitions', 'one table'
+		'partitioned',
+		qr/another column, 1 client/,
+		'12 partitions',
+		'one table'
 	],
-	[ '`INSERT` under the guard, against a unique index', 'guard', qr/1 client/, 'INSERT, protected', 'INSERT, unique index' ],
+	[
+		'`INSERT` under the guard, against a unique index',
+		'guard', qr/1 client/,
+		'INSERT, protected',
+		'INSERT, unique index'
+	],
 	[ '`COPY` under the guard, against a unique index', 'copy', qr//, 'COPY, protected', 'COPY, unique index' ]
 );
 
@@ -263,7 +286,8 @@ sub contenders
 	my ($part) = @_;
 	my %shown = (single => qr/^1 client,.* off/, batch => qr/1,000$/, bulk => qr//);
 	my $condition = $shown{$part} or return '';
-	my @of_part = grep { $_->{part} eq $part && $_->{unit} =~ $rate && $_->{condition} =~ $condition } @rows or return '';
+	my @of_part = grep { $_->{part} eq $part && $_->{unit} =~ $rate && $_->{condition} =~ $condition } @rows
+	  or return '';
 	my @head = ($of_part[0]{condition} . ", $of_part[0]{unit}", map { $_->{work} } @of_part);
 	my @lines;
 	for my $contender (qw(product_upsert conflict_id conflict_row conflict_json merge plpgsql plain))
@@ -281,7 +305,8 @@ sub essential
 	for (@essential)
 	{
 		my ($text, $part, $condition, $own, $its) = @$_;
-		my @of_part = grep { $_->{part} eq $part && $_->{unit} =~ $rate && $_->{condition} =~ $condition } @rows or next;
+		my @of_part = grep { $_->{part} eq $part && $_->{unit} =~ $rate && $_->{condition} =~ $condition } @rows
+		  or next;
 		my %ratio = map { $_->{work} => ratio($_, $own, $its) } @of_part;
 		push @lines, [ $text, map { number($ratio{$_}) } @works ];
 	}
@@ -344,7 +369,10 @@ sub write_results
 sub fill_documents
 {
 	my $root = "$FindBin::Bin/..";
-	for my $part (grep { !$section{$_} } sort keys %section) { die "$measurements has no measurements of $part\n" }
+	for my $part (grep { !$section{$_} } sort keys %section)
+	{
+		die "$measurements has no measurements of $part\n";
+	}
 	for my $file ('README.md', 'doc/performance.md')
 	{
 		my $text = read_file("$root/$file");
@@ -388,13 +416,12 @@ sub draw
 	for (@shown)
 	{
 		my ($text, $part, $work, $condition) = @$_;
-		my ($row) = grep {
-				 $_->{part} eq $part
-			  && $_->{work} eq $work
-			  && $_->{condition} =~ $condition
-			  && $_->{unit} =~ $rate
-		} @rows or next;
-		my ($plain, $other, $json) = map { ratio($row, 'product_upsert', $_) } qw(conflict_row conflict_id conflict_json);
+		my ($row) =
+		  grep { $_->{part} eq $part && $_->{work} eq $work && $_->{condition} =~ $condition && $_->{unit} =~ $rate }
+		  @rows
+		  or next;
+		my ($plain, $other, $json) =
+		  map { ratio($row, 'product_upsert', $_) } qw(conflict_row conflict_id conflict_json);
 		my @bars = grep { defined $_->[1] } [ plain => $plain // $other ], [ json => $json ];
 		push @groups, [ $text, @bars ] if @bars;
 		for (@bars) { $longest = $_->[1] if $_->[1] > $longest }
