@@ -6,6 +6,7 @@
 --   stored  how many are to be stored afterwards
 SET client_min_messages = warning;
 
+DROP PUBLICATION IF EXISTS products;
 CREATE PUBLICATION products FOR TABLE subscribed.product;
 \o /dev/null
 SELECT pg_create_logical_replication_slot('products', 'pgoutput');
