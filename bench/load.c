@@ -38,7 +38,7 @@
 #define FIELDS 8
 #define FIELD_SIZE 128
 #define JSON_SIZE 512			/* more than a product takes */
-#define WARM_UP_CALLS 20		/* a statement gets its lasting plan at its sixth call */
+#define WARM_UP_CALLS 7			/* a statement gets its lasting plan at its sixth call */
 #define KEY_STRIDE INT64_C(7919)	/* prime: an array's keys are far apart, and all different */
 
 typedef char Product[FIELDS][FIELD_SIZE];
