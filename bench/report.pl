@@ -110,7 +110,7 @@ my @essential = (
 		'INSERT, protected',
 		'INSERT, unique index'
 	],
-	[ '`COPY` under the guard, against a unique index', 'copy', qr//, 'COPY, protected', 'COPY, unique index' ]
+	[ '`COPY` under the guard, against a unique index', 'copy', qr/rows$/, 'COPY, protected', 'COPY, unique index' ]
 );
 
 # The picture's bars: text, then part, work and condition of the row.
@@ -219,7 +219,7 @@ sub line
 	];
 }
 
-# What is left of the speed where something is largest, of that where it is smallest.
+# What is left of the speed where something is larger, of that where it is smallest.
 sub growth_lines
 {
 	my (%series, @order, @lines);
@@ -231,23 +231,28 @@ sub growth_lines
 	}
 	for (grep { @{ $series{$_} } > 1 && !/client/ } @order)
 	{
-		my ($first, $last) = @{ $series{$_} }[ 0, -1 ];
-		for my $contender (sort { $b cmp $a } keys %{ $last->{values} })
+		my ($first, @larger) = @{ $series{$_} };
+		for my $larger (@larger)
 		{
-			my ($own, $its) = map { $_->{values}{$contender} } $last, $first;
-			my $row = { %$last, condition => "$last->{condition}, against $first->{condition}" };
-			my $name = $contender eq 'product_upsert' ? '' : title($contender) . ': ';
-			my $ratio = median_ratio($own, $its);
-			push @lines,
-			  [
-				@$row{qw(work condition unit)},
-				$name . number(median(values %$own)),
-				number(median(values %$its)),
-				$contender eq 'product_upsert' ? judged($row, $ratio, $contender, $contender) : (number($ratio), '')
-			  ];
+			push @lines, growth_line($larger, $first, $_) for sort { $b cmp $a } keys %{ $larger->{values} };
 		}
 	}
 	return @lines;
+}
+
+sub growth_line
+{
+	my ($larger, $first, $contender) = @_;
+	my ($own, $its) = map { $_->{values}{$contender} } $larger, $first;
+	my $row = { %$larger, condition => "$larger->{condition}, against $first->{condition}" };
+	my $is_own = $contender eq 'product_upsert';
+	my $ratio = median_ratio($own, $its);
+	return [
+		@$row{qw(work condition unit)},
+		($is_own ? '' : title($contender) . ': ') . number(median(values %$own)),
+		number(median(values %$its)),
+		$is_own ? judged($row, $ratio, $contender, $contender) : (number($ratio), '')
+	];
 }
 
 # The ratio, and what was wanted.
