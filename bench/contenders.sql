@@ -1,4 +1,4 @@
--- The contenders' statements, each below its name: KIND.CONTENDER, where the kind is single, batch or bulk.
+-- The contenders' statements, each below its name: KIND.CONTENDER, where the kind is single, batch, bulk, copy or tables.
 -- With an option it is KIND.CONTENDER.OPTION. A contender that has to be told whether the product is new has a second one for that, KIND.CONTENDER.new.
 --
 -- $1 to $8 are the product's fields: brand, serial, manufacturer, description, price, stock, category,
@@ -190,3 +190,28 @@ UPDATE product AS p
 INSERT INTO product (brand, serial, manufacturer, description, price, stock, category, released)
 SELECT brand, serial, manufacturer, description, price, stock, category, released
   FROM feed
+
+-- name: copy.plain
+
+COPY product (brand, serial, manufacturer, description, price, stock, category, released) FROM '@directory@/copy.tsv'
+
+-- name: tables.product_upsert
+
+SELECT product_upsert('product_%1$s', $1)
+
+-- name: tables.product_upsert.values
+
+'{"brand": "Brand 01", "serial": "SN-1", "manufacturer": "Maker 01", "description": "Part", "price": 100.00, "stock": 1, "category": "Category 01", "released": "2001-02-02"}'
+
+-- name: tables.conflict_row
+
+INSERT INTO product_%1$s (brand, serial, manufacturer, description, price, stock, category, released)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (brand, serial, manufacturer) DO UPDATE
+SET description = EXCLUDED.description, price = EXCLUDED.price, stock = EXCLUDED.stock,
+	category = EXCLUDED.category, released = EXCLUDED.released
+RETURNING to_jsonb(product_%1$s)
+
+-- name: tables.conflict_row.values
+
+'Brand 01', 'SN-1', 'Maker 01', 'Part', 100.00, 1, 'Category 01', '2001-02-02'

@@ -9,6 +9,7 @@
  *     -k FIRST-LAST  the keys that are stored, of which one is picked at random (1-1)
  *     -r ROWS        products a call: an array of so many, not one object
  *     -m             watches the memory of the first client's backend
+ *     -f             each call is the first of a new connection; what it takes to connect does not count
  *   load -g ROWS [-v VERSION]
  *     prints the products 1 to ROWS for COPY
  *
@@ -37,7 +38,7 @@
 #define FIELDS 8
 #define FIELD_SIZE 128
 #define JSON_SIZE 512			/* more than a product takes */
-#define WARM_UP_CALLS 20		/* a statement gets its lasting plan at its sixth call */
+#define WARM_UP_CALLS 7			/* a statement gets its lasting plan at its sixth call */
 #define KEY_STRIDE INT64_C(7919)	/* prime: an array's keys are far apart, and all different */
 
 typedef char Product[FIELDS][FIELD_SIZE];
@@ -90,6 +91,7 @@ static int64_t first_key = 1;
 static int64_t last_key = 1;
 static int	array_rows = 0;		/* 0: an object */
 static bool watch_memory = false;
+static bool first_calls = false;
 static const char *statement[2];	/* for stored products, for new ones */
 static int	parameters;
 
@@ -246,6 +248,39 @@ MakeParameters(Client *client, const char **values)
 }
 
 static void
+Execute(PGconn *conn, const char *query)
+{
+	PGresult   *result = PQexec(conn, query);
+
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		Die("%s", PQerrorMessage(conn));
+	PQclear(result);
+}
+
+static void
+Connect(Client *client)
+{
+	client->conn = PQconnectdb("application_name=load");
+	if (PQstatus(client->conn) != CONNECTION_OK)
+		Die("%s", PQerrorMessage(client->conn));
+}
+
+/* The counts of what the client did are there for all to see when this returns. */
+static void
+Disconnect(Client *client)
+{
+	Execute(client->conn, "SELECT pg_stat_force_next_flush()");
+	PQfinish(client->conn);
+}
+
+static void
+Reconnect(Client *client)
+{
+	Disconnect(client);
+	Connect(client);
+}
+
+static void
 Call(Client *client)
 {
 	const char *values[FIELDS];
@@ -254,10 +289,15 @@ Call(Client *client)
 	PGresult   *result;
 
 	MakeParameters(client, values);
+	if (first_calls)
+		Reconnect(client);
 
 	begin = Now();
-	result = PQexecPrepared(client->conn, is_new && statement[1] ? "new" : "stored",
-							parameters, values, NULL, NULL, 0);
+	result = first_calls ?
+		PQexecParams(client->conn, statement[is_new && statement[1]],
+					 parameters, NULL, values, NULL, NULL, 0) :
+		PQexecPrepared(client->conn, is_new && statement[1] ? "new" : "stored",
+					   parameters, values, NULL, NULL, 0);
 	client->busy += Now() - begin;
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
@@ -292,26 +332,6 @@ RunClient(void *arg)
 	return NULL;
 }
 
-static void
-Execute(PGconn *conn, const char *query)
-{
-	PGresult   *result = PQexec(conn, query);
-
-	if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		Die("%s", PQerrorMessage(conn));
-	PQclear(result);
-}
-
-static void
-Connect(Client *client, int number)
-{
-	client->number = number;
-	client->random = unused + number;
-	client->conn = PQconnectdb("application_name=load");
-	if (PQstatus(client->conn) != CONNECTION_OK)
-		Die("%s", PQerrorMessage(client->conn));
-}
-
 /* Prepares the statements and finds out what they take. */
 static void
 Prepare(Client *client)
@@ -337,15 +357,6 @@ Prepare(Client *client)
 	}
 	if (parameters == 1)
 		client->json = Allocate((size_t) RowsPerCall() * JSON_SIZE);
-}
-
-/* The counts of what the client did are there for all to see when this returns. */
-static void
-Disconnect(Client *client)
-{
-	Execute(client->conn, "SELECT pg_stat_force_next_flush()");
-	PQfinish(client->conn);
-	free(client->json);
 }
 
 /* What a process has for itself, in kB: not the shared buffers that it has touched. */
@@ -421,7 +432,9 @@ Run(void)
 
 	for (int i = 0; i < clients; i++)
 	{
-		Connect(&client[i], i);
+		client[i].number = i;
+		client[i].random = unused + i;
+		Connect(&client[i]);
 		if (i == 0 && watch_memory)
 			baseline = PrivateMemory(PQbackendPID(client[0].conn));
 		client[i].processor = -ProcessorTime(PQbackendPID(client[i].conn));
@@ -442,6 +455,7 @@ Run(void)
 		busy += client[i].busy;
 		processor += client[i].processor + ProcessorTime(PQbackendPID(client[i].conn));
 		Disconnect(&client[i]);
+		free(client[i].json);
 	}
 
 	printf("%" PRId64 " %" PRId64 " %" PRId64 " %.6f %ld %.6f\n",
@@ -466,7 +480,7 @@ main(int argc, char **argv)
 	int64_t		version = 0;
 	int			option;
 
-	while ((option = getopt(argc, argv, "c:s:n:w:k:r:mg:v:")) != -1)
+	while ((option = getopt(argc, argv, "c:s:n:w:k:r:mfg:v:")) != -1)
 	{
 		switch (option)
 		{
@@ -491,6 +505,9 @@ main(int argc, char **argv)
 				break;
 			case 'm':
 				watch_memory = true;
+				break;
+			case 'f':
+				first_calls = true;
 				break;
 			case 'g':
 				print_rows = atoll(optarg);

@@ -1,56 +1,119 @@
 #!/usr/bin/perl
-# report.pl MEASUREMENTS PICTURE: reads what bench/run measured, prints the table in Markdown and draws the
-# picture. A figure is the median of the rounds, and a ratio that of the ratios in each round.
+# report.pl MEASUREMENTS DIRECTORY: reads what bench/run measured, and makes results.md and results.svg of it.
+# report.pl --docs MEASUREMENTS: puts tables and picture into README.md and doc/, between the marks there.
+#
+# A figure is the median of the rounds, and a ratio that of the ratios in each round.
 use strict;
 use warnings;
 use utf8;
 use open qw(:std :encoding(UTF-8));
+use FindBin;
 
-my ($measurements, $picture) = @ARGV;
-
-my @contenders = (
-	[ product_upsert => 'product_upsert' ],
-	[ conflict_id => 'ON CONFLICT, id' ],
-	[ conflict_row => 'ON CONFLICT, row' ],
-	[ conflict_json => 'ON CONFLICT from JSON, row' ],
-	[ merge => 'MERGE' ],
-	[ plpgsql => 'PL/pgSQL' ],
-	[ plain => 'plain' ]
+my %title = (
+	conflict_id => 'ON CONFLICT, id',
+	conflict_row => 'ON CONFLICT',
+	conflict_json => 'ON CONFLICT from JSON',
+	merge => 'MERGE',
+	plpgsql => 'PL/pgSQL',
+	plain => 'plain'
 );
 
-# Those that product_upsert is compared with.
-my @rivals = qw(conflict_id conflict_row conflict_json);
+# The parts, in the order in which they are printed: name, heading, and who is compared with whom.
+my @from_columns = ([ product_upsert => 'conflict_row' ]);
+my @from_json = ([ product_upsert => 'conflict_json' ]);
+my @parts = (
+	[ single => 'Single calls', @from_columns, @from_json ],
+	[ hot => 'One key in demand', @from_columns, @from_json ],
+	[ batch => 'Arrays', @from_json ],
+	[ bulk => 'From a table', [ product_upsert => 'conflict_id' ] ],
+	[
+		partitioned => 'Partitioned tables',
+		@from_json, pairs('one table', '12 partitions', '120 partitions'),
+		pairs('INSERT, not protected', 'INSERT, protected')
+	],
+	[
+		guard => 'The guard',
+		pairs('product_upsert, not protected', 'product_upsert, protected'),
+		pairs('INSERT, unique index', 'INSERT, protected', 'INSERT, protected, index on the columns')
+	],
+	[
+		copy => 'The guard in COPY and in replication',
+		pairs('COPY, unique index', 'COPY, protected'),
+		pairs('subscription, unique index', 'subscription, protected')
+	],
+	[
+		options => 'Options',
+		pairs(q(on_error => 'stop'), q(on_error => 'report')),
+		pairs('without rejects', 'rejects, none rejected', 'rejects, 1 % rejected'),
+		pairs('result = full', 'result = changes', 'result = action'),
+		pairs('key without a condition', 'key with a condition')
+	],
+	[ growth => 'Growth', @from_columns, @from_json ],
+	[ footprint => 'Footprint', @from_columns, @from_json ]
+);
 
-# The ratios that are wanted: part, workload, condition, rival, at least. Where each commit waits for
-# the disk, writers are all as fast as the disk, so none is wanted there but of calls that need not write.
+# The ratios that are wanted: part, work, condition, unit, which of the two that are compared, the ratio. Where each
+# commit waits for the disk, writers are all as fast as the disk, so none is wanted there but of calls that need not write.
+my ($least, $most) = (1, -1);
+my $rate = qr{/s$};
 my @wanted = (
-	[ 'single', qr/create|update/, qr/commit off/, 'conflict_row', 1 ],
-	[ 'single', qr/unchanged/, qr/commit off/, 'conflict_row', 1.25 ],
-	[ 'single', qr/unchanged/, qr/^1 client,.* commit on/, 'conflict_row', 2 ],
-	[ 'single', qr/unchanged/, qr/^8 clients.* commit on/, 'conflict_row', 3 ],
-	[ 'single', qr//, qr/commit off/, 'conflict_json', 1.5 ],
-	[ 'hot', qr//, qr//, 'conflict_json', 1 ],
-	[ 'batch', qr/create|update/, qr/1,000/, 'conflict_json', 1.3 ],
-	[ 'batch', qr/unchanged/, qr/1,000/, 'conflict_json', 3 ],
-	[ 'bulk', qr/create/, qr//, 'conflict_id', 1 ],
-	[ 'bulk', qr/update/, qr//, 'conflict_id', 1.2 ],
-	[ 'bulk', qr/unchanged/, qr//, 'conflict_id', 3 ]
+	[ 'single', qr/create|update/, qr/commit off/, $rate, qr/conflict_row/, $least, 1 ],
+	[ 'single', qr/unchanged/, qr/commit off/, $rate, qr/conflict_row/, $least, 1.25 ],
+	[ 'single', qr/unchanged/, qr/^1 client,.* commit on/, $rate, qr/conflict_row/, $least, 2 ],
+	[ 'single', qr/unchanged/, qr/^8 clients.* commit on/, $rate, qr/conflict_row/, $least, 3 ],
+	[ 'single', qr//, qr/commit off/, $rate, qr/conflict_json/, $least, 1.5 ],
+	[ 'hot', qr//, qr//, $rate, qr/conflict_json/, $least, 1 ],
+	[ 'batch', qr/create|update/, qr/1,000/, $rate, qr/conflict_json/, $least, 1.3 ],
+	[ 'batch', qr/unchanged/, qr/1,000/, $rate, qr/conflict_json/, $least, 3 ],
+	[ 'bulk', qr/create/, qr//, $rate, qr/conflict_id/, $least, 1 ],
+	[ 'bulk', qr/update/, qr//, $rate, qr/conflict_id/, $least, 1.2 ],
+	[ 'bulk', qr/unchanged/, qr//, $rate, qr/conflict_id/, $least, 3 ],
+	[ 'partitioned', qr/create|update/, qr/1,000/, $rate, qr/conflict_json/, $least, 1 ],
+	[ 'partitioned', qr/unchanged/, qr/1,000/, $rate, qr/conflict_json/, $least, 2 ],
+	[ 'partitioned', qr//, qr/1 client/, $rate, qr/conflict_json/, $least, 0.9 ],
+	[ 'partitioned', qr//, qr/1 client/, $rate, qr/^12 partitions/, $least, 0.75 ],
+	[ 'partitioned', qr//, qr/1 client/, $rate, qr/^120 partitions/, $least, 0.3 ],
+	[ 'partitioned', qr//, qr//, $rate, qr/INSERT, protected/, $least, 0.7 ],
+	[ 'guard', qr//, qr//, $rate, qr/product_upsert, protected/, $least, 0.9 ],
+	[ 'guard', qr//, qr//, $rate, qr/INSERT, protected/, $least, 0.8 ],
+	[ 'copy', qr//, qr//, $rate, qr/, protected/, $least, 0.9 ],
+	[ 'options', qr//, qr//, $rate, qr/'report'/, $least, 0.77 ],
+	[ 'options', qr//, qr//, $rate, qr/none rejected/, $least, 0.91 ],
+	[ 'options', qr//, qr//, $rate, qr/1 % rejected/, $least, 0.5 ],
+	[ 'growth', qr//, qr/^table of .* against/, $rate, qr//, $least, 0.67 ],
+	[ 'footprint', qr/unchanged/, qr//, qr/WAL/, qr//, $most, 0 ]
 );
-my $wanted_growth = 1.5;
-my $wanted_wal = 0;
-my %wanted_guard = (product_upsert => 0.9, plain => 0.8);
 
-# What an option may cost at most: how a condition ends with it and without it, times the time.
-my @options = (
-	[ q(on_error => 'report'), q(on_error => 'stop'), 1.3 ],
-	[ 'rejects, none rejected', 'without rejects', 1.1 ],
-	[ 'rejects, 1 % rejected', 'without rejects', 2 ],
-	[ 'result = changes', 'result = full' ],
-	[ 'result = action', 'result = full' ],
-	[ 'key with a condition', 'key without a condition' ]
+# README's table: text, then part, condition and the two that are compared. It has a column for each work.
+my @essential = (
+	[ 'single calls', 'single', qr/^1 client,.* off/, 'product_upsert', 'conflict_row' ],
+	[ 'single calls, from the same JSON', 'single', qr/^1 client,.* off/, 'product_upsert', 'conflict_json' ],
+	[ 'single calls, 8 clients, commits flushed', 'single', qr/^8 clients.* on/, 'product_upsert', 'conflict_row' ],
+	[ 'arrays of 1,000, from the same JSON', 'batch', qr/1,000$/, 'product_upsert', 'conflict_json' ],
+	[ 'the same, without sending the result', 'batch', qr/not sent/, 'product_upsert', 'conflict_json' ],
+	[ 'from a table', 'bulk', qr//, 'product_upsert', 'conflict_id' ],
+	[
+		'arrays of 1,000, 16 partitions by the key', 'partitioned',
+		qr/by the key.*1,000/, 'product_upsert',
+		'conflict_json'
+	],
+	[
+		'12 partitions by another column, against product_upsert on one table',
+		'partitioned',
+		qr/another column, 1 client/,
+		'12 partitions',
+		'one table'
+	],
+	[
+		'`INSERT` under the guard, against a unique index',
+		'guard', qr/1 client/,
+		'INSERT, protected',
+		'INSERT, unique index'
+	],
+	[ '`COPY` under the guard, against a unique index', 'copy', qr/rows$/, 'COPY, protected', 'COPY, unique index' ]
 );
 
-# The picture's bars: text, then part, workload and condition of the row.
+# The picture's bars: text, then part, work and condition of the row.
 my @shown = (
 	[ 'Create one', 'single', 'create', qr/^1 client,.* off/ ],
 	[ 'Update one', 'single', 'update', qr/^1 client,.* off/ ],
@@ -58,46 +121,52 @@ my @shown = (
 	[ 'The same, commits flushed', 'single', 'unchanged', qr/^1 client,.* on/ ],
 	[ 'The same, 8 clients', 'single', 'unchanged', qr/^8 clients.* on/ ],
 	[ 'Update the same one, 16 clients', 'hot', 'update', qr/ off/ ],
-	[ 'Create, in arrays of 1,000', 'batch', 'create', qr/1,000/ ],
-	[ 'Update, in arrays of 1,000', 'batch', 'update', qr/1,000/ ],
-	[ 'Unchanged, in arrays of 1,000', 'batch', 'unchanged', qr/1,000/ ],
+	[ 'Create, in arrays of 1,000', 'batch', 'create', qr/1,000$/ ],
+	[ 'Update, in arrays of 1,000', 'batch', 'update', qr/1,000$/ ],
+	[ 'Unchanged, in arrays of 1,000', 'batch', 'unchanged', qr/1,000$/ ],
+	[ 'The same, result not sent', 'batch', 'unchanged', qr/not sent/ ],
+	[ 'Update, arrays, 16 partitions', 'partitioned', 'update', qr/by the key.*1,000/ ],
 	[ 'Create from a table', 'bulk', 'create', qr// ],
 	[ 'Update from a table', 'bulk', 'update', qr// ],
 	[ 'Unchanged from a table', 'bulk', 'unchanged', qr// ]
 );
 
-my (@rows, %rounds, @missed);
+my (@rows, %rounds, @about, @missed);
+
+my $docs = @ARGV && $ARGV[0] eq '--docs' && shift @ARGV;
+my ($measurements, $directory) = @ARGV;
+die "usage: report.pl MEASUREMENTS DIRECTORY | report.pl --docs MEASUREMENTS\n" if @ARGV != ($docs ? 1 : 2);
 
 read_measurements();
-add_growth();
-add_guard();
-add_options();
-print_table();
-print_notes();
-draw();
+my %section = map { my ($part, undef, @pairs) = @$_; $part => table($part, @pairs) . contenders($part) } @parts;
+$section{about} = about();
+$section{missed} = missed();
+$section{essential} = essential();
+$docs ? fill_documents() : write_results();
 
-# Every row has part, workload, condition, unit, and the values of each contender, by round, and their median.
+# pairs(AGAINST, WHAT…): each is compared with the first.
+sub pairs
+{
+	my ($against, @what) = @_;
+	return map { [ $_ => $against ] } @what;
+}
+
+# Every row has part, work, condition and unit, and the values of each contender, by round.
 sub read_measurements
 {
 	my %row;
 	open my $in, '<', $measurements or die "$measurements: $!\n";
-	<$in>;
 	while (<$in>)
 	{
 		chomp;
-		my ($part, $workload, $condition, $contender, $round, $unit, $value) = split /\t/;
-		my $name = join "\t", $part, $workload, $condition, $unit;
-		if (!$row{$name})
-		{
-			$row{$name} = { part => $part, workload => $workload, condition => $condition, unit => $unit };
-			push @rows, $row{$name};
-		}
+		if (s/^# //) { push @about, $_; next }
+		my ($part, $work, $condition, $contender, $round, $unit, $value) = split /\t/;
+		next if $part eq 'part';
+		my $name = join "\t", $part, $work, $condition, $unit;
+		push @rows, $row{$name} = { part => $part, work => $work, condition => $condition, unit => $unit }
+		  if !$row{$name};
 		$row{$name}{values}{$contender}{$round} = $value;
 		$rounds{$part} = $round;
-	}
-	for my $row (@rows)
-	{
-		$row->{median}{$_} = median(values %{ $row->{values}{$_} }) for keys %{ $row->{values} };
 	}
 }
 
@@ -110,188 +179,161 @@ sub median_ratio
 
 sub median
 {
-	my @sorted = sort { $a <=> $b } @_;
+	my @sorted = sort { $a <=> $b } @_ or return undef;
 	return ($sorted[ $#sorted / 2 ] + $sorted[ @sorted / 2 ]) / 2;
 }
 
-# What a call costs in the largest table, when it costs 1 in the smallest.
-sub add_growth
-{
-	for my $workload (qw(create update))
-	{
-		my @sizes = grep { $_->{part} eq 'growth' && $_->{workload} eq $workload } @rows or next;
-		my ($small, $large) = @sizes[ 0, -1 ];
-		my %cost = map { $_ => median_ratio($small->{values}{$_}, $large->{values}{$_}) } keys %{ $small->{values} };
-		push @rows,
-		  {
-			part => 'growth',
-			workload => $workload,
-			unit => 'times the cost',
-			median => \%cost,
-			condition => "$large->{condition}, against $small->{condition}"
-		  };
-	}
-	group_parts();
-}
+# ----------------------------------------------------------------------------------------------------
+# The tables
+# ----------------------------------------------------------------------------------------------------
 
-# What is left of the speed when the table is protected.
-sub add_guard
+# A line for each row and each two of it that are compared.
+sub table
 {
-	for my $row (grep { $_->{part} eq 'guard' && $_->{condition} =~ /, protected/ } @rows)
+	my ($part, @pairs) = @_;
+	my @of_part = grep { $_->{part} eq $part } @rows or return '';
+	my @lines;
+	for my $row (@of_part)
 	{
-		my $condition = $row->{condition} =~ s/, protected.*/, unprotected/r;
-		my ($other) =
-		  grep { $_->{part} eq 'guard' && $_->{workload} eq $row->{workload} && $_->{condition} eq $condition } @rows
-		  or next;
-		my %speed = map { $_ => median_ratio($row->{values}{$_}, $other->{values}{$_}) } keys %{ $row->{values} };
-		push @rows,
-		  {
-			part => 'guard',
-			workload => $row->{workload},
-			unit => 'of the speed',
-			median => \%speed,
-			condition => $row->{condition} . ', against unprotected'
-		  };
-	}
-	group_parts();
-}
-
-# How many times the time it takes with the option, and how many times that on the processor.
-sub add_options
-{
-	for (@options)
-	{
-		my ($with, $without, $wanted) = @$_;
-		for my $row (grep { $_->{part} eq 'options' && $_->{condition} =~ /, \Q$with\E$/ } @rows)
+		for (@pairs)
 		{
-			my $condition = $row->{condition} =~ s/, \Q$with\E$/, $without/r;
-			my ($other) =
-			  grep { $_->{workload} eq $row->{workload} && $_->{condition} eq $condition && $_->{unit} eq $row->{unit} }
-			  @rows
-			  or next;
-			my @compared = map { $_->{values}{product_upsert} } $row, $other;
-			my $is_rate = $row->{unit} =~ m{/s$};
-			my $times = median_ratio($is_rate ? reverse @compared : @compared);
-			push @rows,
-			  {
-				part => 'options',
-				workload => $row->{workload},
-				unit => $is_rate ? 'times the time' : 'times the time on the processor',
-				median => { product_upsert => $times },
-				wanted => $is_rate ? $wanted : undef,
-				condition => "$row->{condition}, against $without"
-			  };
+			my ($own, $its) = map { $row->{values}{$_} } @$_;
+			push @lines, line($row, $_->[0], $own, $_->[1], $its) if $own && $its;
 		}
 	}
-	group_parts();
+	push @lines, growth_lines(@of_part) if $part eq 'growth';
+	my $named = !grep { $_->[0] ne 'product_upsert' } @pairs;
+	my @head = ('work', 'condition', 'unit', $named ? 'product_upsert' : 'measured', 'against', 'ratio', 'wanted');
+	return markdown([@head], [ (':--') x 3, ('--:') x 2, '--:', ':--' ], @lines);
 }
 
-sub group_parts
+sub line
 {
-	my %order;
-	$order{ $_->{part} } //= keys %order for @rows;
-	@rows = sort { $order{ $a->{part} } <=> $order{ $b->{part} } } @rows;
+	my ($row, $own_name, $own, $its_name, $its) = @_;
+	my $ratio = median_ratio($own, $its);
+	return [
+		@$row{qw(work condition unit)},
+		($own_name eq 'product_upsert' ? '' : "$own_name: ") . number(median(values %$own)),
+		title($its_name) . ': ' . number(median(values %$its)),
+		judged($row, $ratio, $own_name, $its_name)
+	];
 }
 
-# ----------------------------------------------------------------------------------------------------
-# The table
-# ----------------------------------------------------------------------------------------------------
-
-sub print_table
+# What is left of the speed where something is larger, of that where it is smallest.
+sub growth_lines
 {
-	my @head = ('work', 'condition', 'unit', (map { $_->[1] } @contenders), map { "× $_" } titles(@rivals));
-	print_row(@head);
-	print_row((':--') x 3, ('--:') x (@head - 3));
-	for my $row (@rows)
+	my (%series, @order, @lines);
+	for my $row (grep { $_->{unit} =~ $rate } @_)
 	{
-		my $median = $row->{median};
-		print_row(
-			$row->{workload}, $row->{condition}, $row->{unit}, own_cell($row),
-			(map { other_cell($row, $_->[0]) } @contenders[ 1 .. $#contenders ]),
-			map { ratio_cell($row, $_) } @rivals
-		);
+		my $series = "$row->{work} " . $row->{condition} =~ s/[\d,]+//r =~ s/(client|partition)s?\b/$1/r;
+		push @order, $series if !$series{$series};
+		push @{ $series{$series} }, $row;
 	}
-	print "\n";
+	for (grep { @{ $series{$_} } > 1 && !/client/ } @order)
+	{
+		my ($first, @larger) = @{ $series{$_} };
+		for my $larger (@larger)
+		{
+			push @lines, growth_line($larger, $first, $_) for sort { $b cmp $a } keys %{ $larger->{values} };
+		}
+	}
+	return @lines;
 }
 
-sub print_row { print '| ', join(' | ', @_), " |\n" }
-
-sub titles
+sub growth_line
 {
-	my %title = map { @$_ } @contenders;
-	return wantarray ? @title{@_} : $title{ $_[0] };
+	my ($larger, $first, $contender) = @_;
+	my ($own, $its) = map { $_->{values}{$contender} } $larger, $first;
+	my $row = { %$larger, condition => "$larger->{condition}, against $first->{condition}" };
+	my $is_own = $contender eq 'product_upsert';
+	my $ratio = median_ratio($own, $its);
+	return [
+		@$row{qw(work condition unit)},
+		($is_own ? '' : title($contender) . ': ') . number(median(values %$own)),
+		number(median(values %$its)),
+		$is_own ? judged($row, $ratio, $contender, $contender) : (number($ratio), '')
+	];
 }
 
-# The median of product_upsert, with what is wanted of it alone.
-sub own_cell
+# The ratio, and what was wanted.
+sub judged
 {
-	my ($row) = @_;
-	my $own = $row->{median}{product_upsert};
-	my ($part, $unit) = @$row{qw(part unit)};
-
-	return verdict($row, $own, $own <= $wanted_growth, 'at most ' . number($wanted_growth))
-	  if $part eq 'growth' && $unit eq 'times the cost';
-	return verdict($row, $own, $own <= $wanted_wal, $wanted_wal)
-	  if $unit eq 'bytes of WAL' && $row->{workload} eq 'unchanged';
-	return verdict($row, $own, sprintf('%.2f', $own) <= $row->{wanted}, 'at most ' . number($row->{wanted}))
-	  if $row->{wanted};
-	return guard_cell($row, 'product_upsert') if $unit eq 'of the speed';
-	return number($own);
-}
-
-sub other_cell
-{
-	my ($row, $contender) = @_;
-	return guard_cell($row, $contender) if $row->{unit} eq 'of the speed' && $wanted_guard{$contender};
-	return number($row->{median}{$contender});
-}
-
-sub guard_cell
-{
-	my ($row, $contender) = @_;
-	my $left = $row->{median}{$contender} // return '';
-	my $wanted = $wanted_guard{$contender};
-	return verdict($row, $left, sprintf('%.2f', $left) >= $wanted, number($wanted), " for $contender");
-}
-
-sub ratio_cell
-{
-	my ($row, $rival) = @_;
-	my $ratio = ratio($row, $rival) // return '';
-	my $wanted = wanted($row, $rival) // return number($ratio);
-	return verdict($row, $ratio, sprintf('%.2f', $ratio) >= $wanted, number($wanted), ' × ' . titles($rival));
-}
-
-sub verdict
-{
-	my ($row, $value, $reached, $wanted, $of) = @_;
-	return number($value) . " (wanted $wanted)" if $reached;
+	my ($row, $ratio, @compared) = @_;
+	return ('', '') if !defined $ratio;
+	my ($direction, $wanted) = wanted($row, @compared) or return (number($ratio), '');
+	my $text = ($direction == $most ? 'at most ' : '') . number($wanted);
+	return (number($ratio), $text) if $direction * (sprintf('%.2f', $ratio) - $wanted) >= 0;
 	push @missed,
-	  "$row->{workload}, $row->{condition}: " . number($value) . ($of // " $row->{unit}") . ", wanted $wanted";
-	return '**' . number($value) . "** (wanted $wanted, **missed**)";
-}
-
-# How many times as fast as the rival; only where it is about speed, and both took part.
-sub ratio
-{
-	my ($row, $rival) = @_;
-	my ($own, $its) = @{ $row->{values} }{ 'product_upsert', $rival };
-	return $row->{unit} =~ m{/s$} && $own && $its ? median_ratio($own, $its) : undef;
+	  sprintf '%s, %s, %s, %s against %s: %s, wanted %s', $row->{part}, @$row{qw(work condition)},
+	  (map { title($_) } @compared), number($ratio), $text;
+	return ('**' . number($ratio) . '**', "$text, **missed**");
 }
 
 sub wanted
 {
-	my ($row, $rival) = @_;
+	my ($row, $own, $its) = @_;
 	for (@wanted)
 	{
-		my ($part, $workload, $condition, $of, $at_least) = @$_;
-		return $at_least
+		my ($part, $work, $condition, $unit, $compared, @at) = @$_;
+		return @at
 		  if $part eq $row->{part}
-		  && $of eq $rival
-		  && $row->{workload} =~ /^(?:$workload)/
-		  && $row->{condition} =~ /$condition/;
+		  && $row->{work} =~ /^(?:$work)/
+		  && $row->{condition} =~ $condition
+		  && $row->{unit} =~ $unit
+		  && ($own =~ $compared || $its =~ $compared);
 	}
-	return undef;
+	return;
+}
+
+# All that took part, where more did than are compared: a line for each, and a column for each work.
+sub contenders
+{
+	my ($part) = @_;
+	my %shown = (single => qr/^1 client,.* off/, batch => qr/1,000$/, bulk => qr//);
+	my $condition = $shown{$part} or return '';
+	my @of_part = grep { $_->{part} eq $part && $_->{unit} =~ $rate && $_->{condition} =~ $condition } @rows
+	  or return '';
+	my @head = ($of_part[0]{condition} . ", $of_part[0]{unit}", map { $_->{work} } @of_part);
+	my @lines;
+	for my $contender (qw(product_upsert conflict_id conflict_row conflict_json merge plpgsql plain))
+	{
+		next if !$of_part[0]{values}{$contender};
+		push @lines, [ title($contender), map { number(median(values %{ $_->{values}{$contender} })) } @of_part ];
+	}
+	return "\n" . markdown([@head], [ ':--', ('--:') x @of_part ], @lines);
+}
+
+sub essential
+{
+	my @works = qw(create update unchanged);
+	my @lines;
+	for (@essential)
+	{
+		my ($text, $part, $condition, $own, $its) = @$_;
+		my @of_part = grep { $_->{part} eq $part && $_->{unit} =~ $rate && $_->{condition} =~ $condition } @rows
+		  or next;
+		my %ratio = map { $_->{work} => ratio($_, $own, $its) } @of_part;
+		push @lines, [ $text, map { number($ratio{$_}) } @works ];
+	}
+	return markdown([ '', qw(created updated unchanged) ], [ ':--', ('--:') x 3 ], @lines);
+}
+
+sub ratio
+{
+	my ($row, $own, $its) = @_;
+	my @compared = @{ $row->{values} }{ $own, $its };
+	return $compared[0] && $compared[1] ? median_ratio(@compared) : undef;
+}
+
+sub markdown
+{
+	return join '', map { '| ' . join(' | ', @$_) . " |\n" } @_;
+}
+
+sub title
+{
+	my ($name) = @_;
+	return $title{$name} // $name;
 }
 
 sub number
@@ -303,46 +345,64 @@ sub number
 	return $text;
 }
 
-sub print_notes
+sub about
 {
-	my $rounds = join ', ', map { "$_ $rounds{$_}" } sort keys %rounds;
-	if (@missed)
+	my $rounds = join ', ', map { "$_->[0] $rounds{$_->[0]}" } grep { $rounds{ $_->[0] } } @parts;
+	return join("\n", @about) . "\nRounds: $rounds.\n";
+}
+
+sub missed
+{
+	return "Nothing that was wanted is missed.\n" if !@missed;
+	return join '', "Wanted and missed:\n\n", map { "- $_\n" } @missed;
+}
+
+# ----------------------------------------------------------------------------------------------------
+# Where they go
+# ----------------------------------------------------------------------------------------------------
+
+sub write_results
+{
+	draw("$directory/results.svg");
+	my $text = "# product_upsert, measured side by side\n\n![How many times as fast as ON CONFLICT](results.svg)\n\n";
+	$text .= "$section{$_}\n" for qw(about essential missed);
+	$text .= "## $_->[1]\n\n$section{$_->[0]}\n" for grep { $section{ $_->[0] } } @parts;
+	write_file("$directory/results.md", $text);
+}
+
+# A mark names what is to be put between it and the next one.
+sub fill_documents
+{
+	my $root = "$FindBin::Bin/..";
+	for my $part (grep { !$section{$_} } sort keys %section)
 	{
-		print "Wanted and missed:\n\n";
-		print "- $_\n" for @missed;
+		die "$measurements has no measurements of $part\n";
 	}
-	else
+	for my $file ('README.md', 'doc/performance.md')
 	{
-		print "Nothing that was wanted is missed.\n";
+		my $text = read_file("$root/$file");
+		my $count = $text =~ s{(<!-- bench:begin (\w+) -->\n).*?(<!-- bench:end -->\n)}
+			{ $1 . "\n" . ($section{$2} // die "$file: there is no $2\n") . "\n" . $3 }egs;
+		die "$file has no mark\n" if !$count;
+		write_file("$root/$file", $text);
 	}
-	print <<"END";
+	draw("$root/doc/performance.svg");
+}
 
-A column with × tells how many times as fast as that contender product_upsert is. Figures are medians of
-rounds ($rounds), ratios the medians of the ratios in each round. `bench/run`
-measures it all again. In each round the contenders take turns, and the rows that each has written are
-counted afterwards. All are prepared statements, and all get the same values from the same client:
+sub read_file
+{
+	my ($file) = @_;
+	open my $in, '<', $file or die "$file: $!\n";
+	local $/ = undef;
+	return <$in>;
+}
 
-- **product_upsert**: `SELECT product_upsert(\$1)` with an object or an array, or `product_upsert_from` with a
-  table. Its index is on the hash of the key, as product_upsert_protect() makes it. It returns what it did, and the row.
-- **ON CONFLICT**: `INSERT … ON CONFLICT … DO UPDATE` with a parameter for each column, returning the id or
-  `to_jsonb` of the row; from a table, with `SELECT` and returning nothing. The index on the key is unique.
-- **ON CONFLICT from JSON**: the same fed by `jsonb_populate_record` or, for arrays, by
-  `jsonb_populate_recordset`; returning `to_jsonb` of each row. It gets what product_upsert gets.
-- **MERGE**: with a parameter for each column, an array, or a table. It cannot return anything. Unique index.
-- **PL/pgSQL**: a function that takes an advisory lock, looks, then updates or inserts, and returns the row.
-- **plain**: `INSERT` where all is new, else `UPDATE` by key: what the least possible costs. It returns
-  nothing, and is right only if somebody else knows which of the two it is to be.
-
-A table is protected by product_upsert_protect(), which makes an index on the hash of the key, unless there is one on
-the key's columns. Where it is not protected, what keeps plain INSERTs from creating a key twice is a unique index.
-
-With an option, it is product_upsert against product_upsert. One in a hundred of the rows that are loaded with rejects
-violates a CHECK constraint; a key with a condition is that of the products that have been released, which all are.
-
-Unchanged products have the very values that are stored; in mixed work, every other product is new. A dead
-row is a row version left for vacuum. Memory is what the backend's own grew by at most, on top of a new
-session's.
-END
+sub write_file
+{
+	my ($file, @text) = @_;
+	open my $out, '>', $file or die "$file: $!\n";
+	print $out @text;
+	close $out or die "$file: $!\n";
 }
 
 # ----------------------------------------------------------------------------------------------------
@@ -353,21 +413,21 @@ END
 # all others tiny is cut, and marked so; its value is beside it.
 sub draw
 {
+	my ($file) = @_;
 	my $cut = 6;
 	my ($left, $width, $top, $bar, $gap) = (270, 400, 74, 13, 11);
 	my ($y, $longest, @groups) = ($top, 1);
 
 	for (@shown)
 	{
-		my ($text, $part, $workload, $condition) = @$_;
-		my ($row) = grep {
-				 $_->{part} eq $part
-			  && $_->{workload} eq $workload
-			  && $_->{condition} =~ $condition
-			  && $_->{unit} =~ m{/s$}
-		} @rows or next;
-		my $plain = ratio($row, 'conflict_row') // ratio($row, 'conflict_id');
-		my @bars = grep { defined $_->[1] } [ plain => $plain ], [ json => ratio($row, 'conflict_json') ];
+		my ($text, $part, $work, $condition) = @$_;
+		my ($row) =
+		  grep { $_->{part} eq $part && $_->{work} eq $work && $_->{condition} =~ $condition && $_->{unit} =~ $rate }
+		  @rows
+		  or next;
+		my ($plain, $other, $json) =
+		  map { ratio($row, 'product_upsert', $_) } qw(conflict_row conflict_id conflict_json);
+		my @bars = grep { defined $_->[1] } [ plain => $plain // $other ], [ json => $json ];
 		push @groups, [ $text, @bars ] if @bars;
 		for (@bars) { $longest = $_->[1] if $_->[1] > $longest }
 	}
@@ -395,7 +455,7 @@ sub draw
 	}
 	my $bottom = $y - $gap + 4;
 	my @grid = map { grid_line($_, $x->($_), $top - 6, $bottom) } 0 .. $longest;
-	write_picture($left + $width + 60, $bottom + 28, $left, @grid, @marks);
+	write_picture($file, $left + $width + 60, $bottom + 28, $left, @grid, @marks);
 }
 
 sub grid_line
@@ -408,9 +468,8 @@ sub grid_line
 
 sub write_picture
 {
-	my ($width, $height, $left, @marks) = @_;
-	open my $out, '>', $picture or die "$picture: $!\n";
-	print $out <<"END", map({ "$_\n" } @marks), "</svg>\n";
+	my ($file, $width, $height, $left, @marks) = @_;
+	write_file($file, <<"END", map({ "$_\n" } @marks), "</svg>\n");
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 $width $height" width="$width" height="$height" role="img" aria-labelledby="title">
 <title id="title">Speed of product_upsert, as a multiple of that of INSERT … ON CONFLICT DO UPDATE</title>
 <style>

@@ -1,15 +1,18 @@
 -- Makes the table "product" in a schema of its own, with what comes on standard input. Variables:
 --
---   schema  its schema; there is no table there afterwards but this one
---   index   how the key is looked up: the definition of an index, after CREATE
+--   schema      its schema; there is no table there afterwards but this one
+--   index       how the key is looked up: the definition of an index, after CREATE
+--   partitions  how many it has, if it has any
+--   by          what it is partitioned by: HASH (…), or RANGE (released)
 --
 -- The indexes come last, and the rows are frozen, so that ten million of them are there soon and no
 -- contender's first calls do what is left over from loading. Every page has room for a few updates.
 SET client_min_messages = warning;
 
+DROP SCHEMA IF EXISTS :schema CASCADE;
+
 BEGIN;
 
-DROP SCHEMA IF EXISTS :schema CASCADE;
 CREATE SCHEMA :schema;
 SET LOCAL search_path = :schema;
 
@@ -23,14 +26,35 @@ CREATE TABLE product (
 	stock integer,
 	category text,
 	released date
-) WITH (fillfactor = 90);
+)
+\if :{?partitions}
+PARTITION BY :by;
+
+-- Products are released on all days of 25 years.
+SELECT format(
+		'CREATE TABLE product_%s PARTITION OF product FOR VALUES %s WITH (fillfactor = 90)', i,
+		CASE
+			WHEN :'by' LIKE 'HASH%' THEN format('WITH (MODULUS %s, REMAINDER %s)', :partitions, i)
+			ELSE format('FROM (%L) TO (%L)', date '2000-01-01' + 9132 * i / :partitions,
+						date '2000-01-01' + 9132 * (i + 1) / :partitions)
+		END)
+  FROM generate_series(0, :partitions - 1) AS i \gexec
+
+\copy product (brand, serial, manufacturer, description, price, stock, category, released) FROM pstdin
+\else
+WITH (fillfactor = 90);
 
 \copy product (brand, serial, manufacturer, description, price, stock, category, released) FROM pstdin WITH (FREEZE)
+\endif
 
 COMMIT;
 
 SET search_path = :schema;
 
+\if :{?partitions}
+CREATE INDEX ON product (id);
+\else
 ALTER TABLE product ADD PRIMARY KEY (id);
+\endif
 CREATE :index;
-VACUUM ANALYZE product;
+VACUUM (FREEZE, ANALYZE) product;
