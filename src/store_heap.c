@@ -236,6 +236,28 @@ HeapFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 	return nfound;
 }
 
+/*
+ * A row gets its index entries before its transaction ends, or locks its key; so where there is no other
+ * entry, there is no other row.
+ */
+static bool
+HeapIsAlone(Store *store, const Row *row, ItemPointer tid)
+{
+	HeapStore  *heap = (HeapStore *) store;
+	MemoryContext caller;
+	ItemPointer other;
+
+	SetScanKeys(heap, row);
+	BeginScan(heap, GetActiveSnapshot());
+	caller = MemoryContextSwitchTo(heap->scan_context);
+	do
+	{
+		other = index_getnext_tid(heap->scan, ForwardScanDirection);
+	} while (other && ItemPointerEquals(other, tid));
+	MemoryContextSwitchTo(caller);
+	return other == NULL;
+}
+
 /* -- write -------------------------------------------------------------------- */
 
 /*
@@ -667,6 +689,7 @@ HeapClose(Store *store)
 
 static const StoreMethods heap_methods = {
 	.find = HeapFind,
+	.is_alone = HeapIsAlone,
 	.insert = HeapInsert,
 	.update = HeapUpdate,
 	.close = HeapClose,
