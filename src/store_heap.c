@@ -345,6 +345,43 @@ FindArbiters(HeapStore *heap)
 	}
 }
 
+/* The hash in the key's index, of the row that is being put in: an index expression evaluates itself by this. */
+static Datum
+EvaluateHash(ExprState *state, ExprContext *context, bool *isnull)
+{
+	HeapStore  *heap = state->evalfunc_private;
+	TupleTableSlot *slot = context->ecxt_scantuple;
+	Row			row = {.values = slot->tts_values, .isnull = slot->tts_isnull};
+
+	slot_getallattrs(slot);
+	*isnull = false;
+	return Int64GetDatum((int64) HashKey(heap->store.target, &row));
+}
+
+/*
+ * Lets us hash the key ourselves: the executor would have to get ready to call product_upsert_hash(),
+ * and the function to hash its arguments, for what is a single row most often.
+ */
+static void
+ReplaceHashExpression(HeapStore *heap)
+{
+	ResultRelInfo *result_rel = heap->result_rel;
+	ExprState  *state;
+
+	for (int i = 0; IsKeyIndexOnHash(heap->store.target) && i < result_rel->ri_NumIndices; i++)
+	{
+		IndexInfo  *info = result_rel->ri_IndexRelationInfo[i];
+
+		if (RelationGetRelid(result_rel->ri_IndexRelationDescs[i]) != RelationGetRelid(heap->index) ||
+			list_length(info->ii_Expressions) != 1)
+			continue;
+		state = makeNode(ExprState);
+		state->evalfunc = EvaluateHash;
+		state->evalfunc_private = heap;
+		info->ii_ExpressionsState = list_make1(state);
+	}
+}
+
 /* Opens the indexes, once there is something to put in: an update on the same page has nothing. */
 static void
 OpenIndexes(HeapStore *heap)
@@ -357,6 +394,7 @@ OpenIndexes(HeapStore *heap)
 	caller = MemoryContextSwitchTo(heap->estate->es_query_cxt);
 	ExecOpenIndices(heap->result_rel, speculative);
 	FindArbiters(heap);
+	ReplaceHashExpression(heap);
 	MemoryContextSwitchTo(caller);
 }
 
