@@ -90,7 +90,8 @@ TranslateKey(const Target *target, TupleTableSlot *slot, const Target *whole)
 static GuardedTable
 OwnTable(Relation rel, Target *target, TupleTableSlot *slot)
 {
-	LockTableUntilEnd(RelationGetRelid(rel), RowExclusiveLock);
+	if (!IsKnownToExcludeOthers(RelationGetRelid(rel)))
+		LockTableUntilEnd(RelationGetRelid(rel), RowExclusiveLock);
 	return (GuardedTable) {
 		.rel = rel,
 		.target = target,
@@ -205,6 +206,14 @@ FindOther(const GuardedTable *guarded, Store *store, const TriggerData *event, T
 	return found;
 }
 
+/* Is there no trace of another row with the key? This costs less than to find the row itself and no other. */
+static bool
+IsAlone(const GuardedTable *guarded, Store *store, TupleTableSlot *written)
+{
+	return store->methods->is_alone && guarded->root == written->tts_tableOid &&
+		store->methods->is_alone(store, &guarded->row, &written->tts_tid);
+}
+
 /* For keylock.c: the one key that is locked at a time. */
 static char *
 DescribeGuardedKey(void *arg, uint32 hash pg_attribute_unused())
@@ -225,10 +234,13 @@ RequireFreeKey(GuardedTable *guarded, Store *store, const TriggerData *event, Ta
 			   TupleTableSlot *written)
 {
 	uint32		hash = HashKeyForLock(guarded->target, &guarded->row);
-	TupleTableSlot *other = table_slot_create(guarded->rel, NULL);
 	const KeyTeller teller = {.describe = DescribeGuardedKey, .arg = guarded};
 	bool		locked = LockGuardedKey(guarded->root, hash, &teller);
+	TupleTableSlot *other;
 
+	if (IsAlone(guarded, store, written))
+		return;
+	other = table_slot_create(guarded->rel, NULL);
 	while (FindOther(guarded, store, event, target, written, other))
 	{
 		bool		gone;
@@ -307,7 +319,8 @@ Guard(const TriggerData *event)
 	{
 		/* So that the row can be seen, and what the statement has done besides. */
 		CommandCounterIncrement();
-		store = BorrowStore(guarded.target, guarded.rel);
+		RememberHash(guarded.target, &guarded.row);
+		store = BorrowStore(guarded.target, guarded.rel, written);
 		RequireFreeKey(&guarded, store, event, target, written);
 		ReturnStore(store);
 	}

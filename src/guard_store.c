@@ -3,134 +3,165 @@
  *		The store that the guards of a statement's rows share.
  *
  * A guard is called row after row, when the statement is done with all of them. What it needs to look for
- * a key is opened for the first row, and closed when the statement has fired its triggers.
+ * a key is opened for the first row, and closed with the statement's executor state. COPY has one too, and
+ * no hook tells its end. So the end of the state's memory context, where the slots of triggers' rows are, does.
+ *
+ * What is opened belongs to the (sub)transaction and resource owner of the first row, and to nobody any more
+ * when these have been rolled back.
  */
 #include "postgres.h"
 
 #include "access/table.h"
-#include "executor/executor.h"
+#include "access/xact.h"
+#include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#include "compat.h"
 #include "guard_store.h"
 #include "store_choice.h"
 #include "targetcache.h"
 
-/*
- * A statement that is firing its AFTER triggers. The guard opens a store for the first row, and
- * leaves it open for the next ones.
- */
-typedef struct FiringStatement
+/* What guards share in one executor state, in whose memory context it is. */
+typedef struct SharedStore
 {
-	struct FiringStatement *outer;	/* whose trigger has run this one */
-	MemoryContext context;		/* lasts longer than its triggers */
-	ResourceOwner owner;
+	struct SharedStore *next;
+	MemoryContext statement;	/* the state's */
+	MemoryContextCallback end;	/* of that */
 	Store	   *store;			/* NULL if none is open */
-	bool		in_use;
-} FiringStatement;
+	MemoryContext context;		/* the store's */
+	ResourceOwner owner;
+	LocalTransactionId transaction;
+	int			level;
+} SharedStore;
 
-/* The innermost, or NULL. (COPY and replication fire triggers without the executor.) */
-static FiringStatement *firing = NULL;
+/* The last that was begun, and those that were before and are not done. */
+static SharedStore *stores = NULL;
 
-static ExecutorFinish_hook_type next_executor_finish = NULL;
-
+/* A store in its own memory context: that of the executor state is about to go, its children first. */
 static void
-CloseSharedStore(void)
+OpenShared(SharedStore *shared, Relation rel)
 {
-	Relation	rel;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(CurTransactionContext, "product_upsert guard",
+												  ALLOCSET_SMALL_SIZES);
+	Relation	own;
 
-	if (firing->store == NULL)
-		return;
-	rel = firing->store->rel;
-	firing->store->methods->close(firing->store);
-	firing->store = NULL;
-	table_close(rel, NoLock);
+	MemoryContextSwitchTo(context);
+	own = table_open(RelationGetRelid(rel), NoLock);
+	shared->store = OpenStoreToFind(AcquireTarget(own), own);
+	MemoryContextSwitchTo(caller);
+
+	shared->context = context;
+	shared->owner = CurrentResourceOwner;
+	shared->transaction = CurrentLocalTransactionId();
+	shared->level = GetCurrentTransactionNestLevel();
 }
 
-/* Opens the store for the row and for the statement's next ones. */
 static void
-ShareStore(Relation rel)
+CloseShared(SharedStore *shared)
 {
-	MemoryContext caller = MemoryContextSwitchTo(firing->context);
-	Relation	own = table_open(RelationGetRelid(rel), NoLock);
+	ResourceOwner caller = CurrentResourceOwner;
+	Relation	rel = shared->store->rel;
 
-	firing->store = OpenStoreToFind(AcquireTarget(own), own);
-	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = shared->owner;
+	shared->store->methods->close(shared->store);
+	table_close(rel, NoLock);
+	CurrentResourceOwner = caller;
+	shared->store = NULL;
+	MemoryContextDelete(shared->context);
+}
+
+/* Memory context callback. When a transaction has been rolled back, nothing is left to be closed. */
+static void
+EndStatement(void *arg)
+{
+	SharedStore *shared = arg;
+	SharedStore **link = &stores;
+
+	if (shared->store && IsTransactionState() && shared->transaction == CurrentLocalTransactionId())
+		CloseShared(shared);
+	while (*link != shared)
+		link = &(*link)->next;
+	*link = shared->next;
+}
+
+/* What a subtransaction has opened does not last longer, though the executor state may. */
+static void
+EndSubTransaction(SubXactEvent event, SubTransactionId mySubid pg_attribute_unused(),
+				  SubTransactionId parentSubid pg_attribute_unused(),
+				  void *arg pg_attribute_unused())
+{
+	if (event != SUBXACT_EVENT_PRE_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	for (SharedStore *shared = stores; shared; shared = shared->next)
+	{
+		if (shared->store == NULL || shared->level != GetCurrentTransactionNestLevel())
+			continue;
+		if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
+			CloseShared(shared);
+		shared->store = NULL;
+	}
+}
+
+static SharedStore *
+BeginStatement(MemoryContext statement)
+{
+	SharedStore *shared = MemoryContextAllocZero(statement, sizeof(SharedStore));
+
+	shared->statement = statement;
+	shared->end.func = EndStatement;
+	shared->end.arg = shared;
+	MemoryContextRegisterResetCallback(statement, &shared->end);
+	shared->next = stores;
+	stores = shared;
+	return shared;
+}
+
+static SharedStore *
+FindStatement(MemoryContext statement)
+{
+	SharedStore *shared = stores;
+
+	while (shared && shared->statement != statement)
+		shared = shared->next;
+	return shared;
 }
 
 /*
- * COPY and replication fire triggers without the executor, so the guard may be that of a COPY which
- * another trigger runs in a subtransaction: what is opened there does not last.
+ * Returns a store to find rows in, for a row that the statement has written and that is in the slot. The
+ * slot is one of the statement's executor state.
  */
-static bool
-CanShareStore(const Target *target, Relation rel)
-{
-	return firing && !firing->in_use && firing->owner == CurrentResourceOwner &&
-		FindsDirectly(target, rel);
-}
-
 Store *
-BorrowStore(Target *target, Relation rel)
+BorrowStore(Target *target, Relation rel, const TupleTableSlot *written)
 {
-	if (!CanShareStore(target, rel))
+	SharedStore *shared;
+
+	if (!FindsDirectly(target, rel))
 		return OpenStoreToFind(target, rel);
-	if (firing->store && firing->store->target != target)
-		CloseSharedStore();
-	if (firing->store == NULL)
-		ShareStore(rel);
-	firing->in_use = true;
-	return firing->store;
+	shared = FindStatement(written->tts_mcxt);
+	if (shared == NULL)
+		shared = BeginStatement(written->tts_mcxt);
+	if (shared->store && (shared->store->target != target || shared->owner != CurrentResourceOwner))
+		CloseShared(shared);
+	if (shared->store == NULL)
+		OpenShared(shared, rel);
+	return shared->store;
 }
 
 void
 ReturnStore(Store *store)
 {
-	if (firing && firing->store == store)
-		firing->in_use = false;
-	else
-		store->methods->close(store);
-}
-
-static void
-FireTriggers(QueryDesc *query)
-{
-	if (next_executor_finish)
-		next_executor_finish(query);
-	else
-		standard_ExecutorFinish(query);
-}
-
-/* Hook: fires a statement's AFTER triggers. */
-static void
-FinishStatement(QueryDesc *query)
-{
-	FiringStatement current = {
-		.outer = firing,
-		.context = query->estate->es_query_cxt,
-		.owner = CurrentResourceOwner,
-	};
-
-	if (query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE)
+	for (SharedStore *shared = stores; shared; shared = shared->next)
 	{
-		FireTriggers(query);
-		return;
+		if (shared->store == store)
+			return;
 	}
-	PG_TRY();
-	{
-		firing = &current;
-		FireTriggers(query);
-		CloseSharedStore();
-	}
-	PG_FINALLY();
-	{
-		firing = current.outer;
-	}
-	PG_END_TRY();
+	store->methods->close(store);
 }
 
 /* Called once, when the library is loaded. */
 void
 InitGuardStore(void)
 {
-	next_executor_finish = ExecutorFinish_hook;
-	ExecutorFinish_hook = FinishStatement;
+	RegisterSubXactCallback(EndSubTransaction, NULL);
 }

@@ -8,7 +8,7 @@
 #include "store.h"
 
 extern void InitGuardStore(void);
-extern Store *BorrowStore(Target *target, Relation rel);
+extern Store *BorrowStore(Target *target, Relation rel, const TupleTableSlot *written);
 extern void ReturnStore(Store *store);
 
 #endif							/* PRODUCT_UPSERT_GUARDSTORE_H */

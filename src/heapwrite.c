@@ -27,6 +27,7 @@
 #include "column.h"
 #include "declaration.h"
 #include "heapwrite.h"
+#include "keyhash.h"
 #include "keyindex.h"
 #include "row.h"
 #include "rowlock.h"
@@ -207,9 +208,47 @@ FindArbiters(const Writer *writer, WrittenTable *table)
 	}
 }
 
+/* The hash in the key's index, of the row that is being put in: an index expression evaluates itself by this. */
+static Datum
+EvaluateHash(ExprState *state, ExprContext *context, bool *isnull)
+{
+	const Writer *writer = state->evalfunc_private;
+	TupleTableSlot *slot = context->ecxt_scantuple;
+	Row			row = {.values = slot->tts_values, .isnull = slot->tts_isnull};
+
+	slot_getallattrs(slot);
+	*isnull = false;
+	return Int64GetDatum((int64) HashKey(writer->target, &row));
+}
+
+/*
+ * Lets us hash the key ourselves: the executor would have to get ready to call product_upsert_hash(),
+ * and the function to hash its arguments, for what is a single row most often.
+ */
+static void
+ReplaceHashExpression(Writer *writer, const WrittenTable *table)
+{
+	const Target *target = writer->target;
+	ResultRelInfo *result_rel = table->result_rel;
+	ExprState  *state;
+
+	for (int i = 0; IsKeyIndexOnHash(target) && i < result_rel->ri_NumIndices; i++)
+	{
+		IndexInfo  *info = result_rel->ri_IndexRelationInfo[i];
+
+		if (RelationGetRelid(result_rel->ri_IndexRelationDescs[i]) != target->key_index->oid ||
+			list_length(info->ii_Expressions) != 1)
+			continue;
+		state = makeNode(ExprState);
+		state->evalfunc = EvaluateHash;
+		state->evalfunc_private = writer;
+		info->ii_ExpressionsState = list_make1(state);
+	}
+}
+
 /* Opens the indexes, once there is something to put in: an update on the same page has nothing. */
 static void
-OpenIndexes(const Writer *writer, WrittenTable *table)
+OpenIndexes(Writer *writer, WrittenTable *table)
 {
 	const bool	speculative = false;	/* that is for FindArbiters() */
 	MemoryContext caller_context;
@@ -223,6 +262,7 @@ OpenIndexes(const Writer *writer, WrittenTable *table)
 	ExecOpenIndices(table->result_rel, speculative);
 	CurrentResourceOwner = caller_owner;
 	FindArbiters(writer, table);
+	ReplaceHashExpression(writer, table);
 	MemoryContextSwitchTo(caller_context);
 }
 

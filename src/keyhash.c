@@ -44,6 +44,8 @@ HashKey(const Target *target, const Row *row)
 {
 	uint64		hash = 0;
 
+	if (row->hashed)
+		return row->hash;
 	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		KeyColumn  *key = &target->keys[i];
@@ -52,6 +54,14 @@ HashKey(const Target *target, const Row *row)
 		hash = HashValue(hash, &key->hash_function, key->collation, row->values[index], row->isnull[index]);
 	}
 	return hash;
+}
+
+/* Works out the hash of the row, whose key is whole, so that HashKey() need not do it again. */
+void
+RememberHash(const Target *target, Row *row)
+{
+	row->hash = HashKey(target, row);
+	row->hashed = true;
 }
 
 /* The lower half of it, for which a lock tag has room. Users know it so from product_upsert_locks. */

@@ -11,6 +11,7 @@
 #define HASH_SYMBOL		"product_upsert_hash"
 
 extern uint64 HashKey(const Target *target, const Row *row);
+extern void RememberHash(const Target *target, Row *row);
 extern uint32 HashKeyForLock(const Target *target, const Row *row);
 extern uint64 HashArguments(FunctionCallInfo fcinfo);
 

@@ -47,6 +47,8 @@ static struct
 	int			total;
 	int		   *by_level;		/* in TopMemoryContext */
 	int			nlevels;
+	Oid			whole_table;	/* that is locked as a whole until the transaction ends, or InvalidOid */
+	int			whole_level;	/* at which that was noted */
 	Oid			taken_table;	/* whose lock as a whole was not to be had */
 	int			try_table_at;	/* total at which to try again */
 } held;
@@ -65,6 +67,7 @@ NoticeTransaction(void)
 		return;
 	held.transaction = CurrentLocalTransactionId();
 	held.total = 0;
+	held.whole_table = InvalidOid;
 	held.taken_table = InvalidOid;
 	if (held.nlevels > 0)
 		memset(held.by_level, 0, held.nlevels * sizeof(int));
@@ -89,6 +92,27 @@ CountKeyLock(void)
 	held.total++;
 }
 
+/* Is it known that this transaction excludes every other writer of the table until it ends? */
+bool
+IsKnownToExcludeOthers(Oid root)
+{
+	NoticeTransaction();
+	return held.whole_table == root;
+}
+
+/* Does it do so? That is noted, as a guard asks row after row. */
+static bool
+ExcludesOthers(Oid root)
+{
+	if (IsKnownToExcludeOthers(root))
+		return true;
+	if (!HoldsWholeTable(root))
+		return false;
+	held.whole_table = root;
+	held.whole_level = GetCurrentTransactionNestLevel();
+	return true;
+}
+
 /* What a subtransaction locked is its parent's when it commits, and free when it aborts. */
 static void
 EndSubTransaction(SubXactEvent event, SubTransactionId mySubid pg_attribute_unused(),
@@ -99,7 +123,11 @@ EndSubTransaction(SubXactEvent event, SubTransactionId mySubid pg_attribute_unus
 	int			count;
 
 	if ((event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB) ||
-		held.transaction != CurrentLocalTransactionId() || level >= held.nlevels)
+		held.transaction != CurrentLocalTransactionId())
+		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB && held.whole_level >= level)
+		held.whole_table = InvalidOid;
+	if (level >= held.nlevels)
 		return;
 	count = held.by_level[level];
 	held.by_level[level] = 0;
@@ -344,7 +372,7 @@ LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, const KeyTeller *telle
 	uint32	   *sorted;
 	int			nsorted;
 
-	if (nkeys == 0 || HoldsWholeTable(root))
+	if (nkeys == 0 || ExcludesOthers(root))
 		return;
 
 	sorted = palloc(nkeys * sizeof(uint32));

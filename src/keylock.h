@@ -29,6 +29,7 @@ typedef struct KeyTeller
 } KeyTeller;
 
 extern void InitKeyLocks(void);
+extern bool IsKnownToExcludeOthers(Oid root);
 extern bool IsBeyondBudget(int nkeys);
 extern void LockKeys(Oid root, const uint32 *hashes, int nkeys, const KeyTeller *teller);
 extern bool LockGuardedKey(Oid root, uint32 hash, const KeyTeller *teller);

@@ -252,6 +252,7 @@ ReadRow(Payload *payload, int n, Target *target, const Options *options, Positio
 	ReadFields(payload->row, target, object, unknown_fields, position);
 	CompleteKey(target, payload->row);
 	RequireNewerBy(options, target, payload->row->given);
+	RememberHash(target, payload->row);
 	payload->hashes[n] = HashKeyForLock(target, payload->row);
 	payload->rows[n] = PackRow(target, payload->row, n > 0 ? payload->rows[n - 1] : NULL);
 	position->element = -1;

@@ -56,32 +56,15 @@ OpenProbe(Relation rel, const KeyIndex *key_index)
 	return probe;
 }
 
-/* What the row is looked for by, in any number of probes. The row must last as long. */
-Sought
-SeekKey(Target *target, const Row *row)
-{
-	return (Sought) {.target = target, .row = row};
-}
-
-static int64
-HashOf(Sought *sought)
-{
-	if (!sought->hashed)
-		sought->hash = (int64) HashKey(sought->target, sought->row);
-	sought->hashed = true;
-	return sought->hash;
-}
-
 /* NULL equals NULL. What a comparison keeps for itself goes away with the current memory context. */
 static void
-SetScanKeys(Probe *probe, Sought *sought)
+SetScanKeys(Probe *probe, const Target *target, const Row *row)
 {
 	const KeyIndex *index = probe->key_index;
-	const Row  *row = sought->row;
 
 	if (OidIsValid(index->hash_function))
 	{
-		probe->scan_keys[0].sk_argument = Int64GetDatum(HashOf(sought));
+		probe->scan_keys[0].sk_argument = Int64GetDatum((int64) HashKey(target, row));
 		return;
 	}
 	for (int i = 0; i < index->nscan_keys; i++)
@@ -108,16 +91,16 @@ RenewScan(Probe *probe)
 }
 
 /*
- * Begins to look for rows with the key that is sought, as snapshot sees them. The scan allocates what it
+ * Begins to look for rows with the key of the target's row, as snapshot sees them. The scan allocates what it
  * keeps when it comes to need it, so it must run in a context of the probe's.
  */
 void
-BeginSearch(Probe *probe, Sought *sought, Snapshot snapshot)
+BeginSearch(Probe *probe, const Target *target, const Row *row, Snapshot snapshot)
 {
 	MemoryContext caller;
 	int			nkeys = probe->key_index->nscan_keys;
 
-	SetScanKeys(probe, sought);
+	SetScanKeys(probe, target, row);
 	if (++probe->nsearches % SEARCHES_PER_SCAN == 0 && probe->scan)
 		RenewScan(probe);
 	caller = MemoryContextSwitchTo(probe->scan_context);
@@ -146,14 +129,34 @@ NextFound(Probe *probe, TupleTableSlot *slot)
  * counts?
  */
 bool
-IsMatch(const Probe *probe, const Sought *sought, TupleTableSlot *slot)
+IsMatch(const Probe *probe, Target *target, const Row *row, TupleTableSlot *slot)
 {
 	const KeyIndex *index = probe->key_index;
 
 	return (!OidIsValid(index->hash_function) ||
-			SameKey(sought->target, sought->row, slot->tts_values, slot->tts_isnull)) &&
+			SameKey(target, row, slot->tts_values, slot->tts_isnull)) &&
 		/* An index with the condition for its predicate has no other rows. */
-		(index->partial || SatisfiesCondition(sought->target, slot));
+		(index->partial || SatisfiesCondition(target, slot));
+}
+
+/*
+ * Has the index an entry for the key of the target's row that leads elsewhere than to tid, whether anybody sees
+ * what is there or not? A row gets its entries before its transaction ends, or locks its key.
+ */
+bool
+HasOtherEntry(Probe *probe, const Target *target, const Row *row, ItemPointer tid)
+{
+	MemoryContext caller;
+	ItemPointer other;
+
+	BeginSearch(probe, target, row, GetActiveSnapshot());
+	caller = MemoryContextSwitchTo(probe->scan_context);
+	do
+	{
+		other = index_getnext_tid(probe->scan, ForwardScanDirection);
+	} while (other && ItemPointerEquals(other, tid));
+	MemoryContextSwitchTo(caller);
+	return other != NULL;
 }
 
 /*

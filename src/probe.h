@@ -11,21 +11,12 @@
 
 typedef struct Probe Probe;
 
-/* The key of a row, and what is worked out about it once. */
-typedef struct Sought
-{
-	Target	   *target;
-	const Row  *row;
-	bool		hashed;
-	int64		hash;
-} Sought;
-
 extern bool IsIndexTooNew(const KeyIndex *index);
 extern Probe *OpenProbe(Relation rel, const KeyIndex *key_index);
-extern Sought SeekKey(Target *target, const Row *row);
-extern void BeginSearch(Probe *probe, Sought *sought, Snapshot snapshot);
+extern void BeginSearch(Probe *probe, const Target *target, const Row *row, Snapshot snapshot);
 extern bool NextFound(Probe *probe, TupleTableSlot *slot);
-extern bool IsMatch(const Probe *probe, const Sought *sought, TupleTableSlot *slot);
+extern bool IsMatch(const Probe *probe, Target *target, const Row *row, TupleTableSlot *slot);
+extern bool HasOtherEntry(Probe *probe, const Target *target, const Row *row, ItemPointer tid);
 extern void EndSearch(Probe *probe);
 extern void CloseProbe(Probe *probe);
 

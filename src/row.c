@@ -151,6 +151,7 @@ MakeRow(const Target *target)
 	row->isnull = palloc(natts * sizeof(bool));
 	memset(row->isnull, true, natts * sizeof(bool));
 	row->given = NULL;
+	row->hashed = false;
 	return row;
 }
 
@@ -160,6 +161,7 @@ ClearRow(Row *row, const Target *target)
 {
 	memset(row->isnull, true, target->desc->natts * sizeof(bool));
 	row->given = NULL;
+	row->hashed = false;
 }
 
 /*
@@ -309,6 +311,8 @@ PackRow(const Target *target, const Row *row, const PackedRow *previous)
 	int			attnum = -1;
 
 	packed->given = row->given;
+	packed->hash = row->hash;
+	packed->hashed = row->hashed;
 	if (previous && bms_equal(previous->given, row->given))
 	{
 		packed->given = previous->given;
@@ -342,6 +346,8 @@ UnpackRow(Row *row, const Target *target, const PackedRow *packed)
 
 	ClearRow(row, target);
 	row->given = packed->given;
+	row->hash = packed->hash;
+	row->hashed = packed->hashed;
 	while ((attnum = bms_next_member(packed->given, attnum)) >= 0)
 		UnpackValue(row, packed, position++, attnum);
 	for (int i = 0; i < target->nkey_columns; i++)

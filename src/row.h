@@ -20,6 +20,8 @@ typedef struct Row
 	Datum	   *values;			/* by attnum - 1; meaningful where given, and for the key */
 	bool	   *isnull;
 	Bitmapset  *given;			/* attnums whose values the payload gives */
+	uint64		hash;			/* of the key */
+	bool		hashed;			/* RememberHash() has worked that out */
 } Row;
 
 /*
@@ -29,6 +31,8 @@ typedef struct Row
 typedef struct PackedRow
 {
 	Bitmapset  *given;			/* shared by rows that are packed one after the other */
+	uint64		hash;
+	bool		hashed;
 	int			nvalues;
 	bool	   *isnull;
 	Datum		values[FLEXIBLE_ARRAY_MEMBER];

@@ -50,6 +50,12 @@ typedef struct StoreMethods
 						 TupleTableSlot *second);
 
 	/*
+	 * Is it certain, at a glance, that no row but the one at tid has row's key, or only such rows as nobody sees
+	 * any more? No need to ask a store that has NULL here, or one of several tables.
+	 */
+	bool		(*is_alone) (Store *store, const Row *row, ItemPointer tid);
+
+	/*
 	 * Inserts the given values. With yield_to_unique_index, it does not insert, and
 	 * raises no error, if a unique index on the target's key has the key already, or if
 	 * only an insert that does not yield can tell.

@@ -29,11 +29,11 @@ typedef struct HeapStore
 /* -- find --------------------------------------------------------------------- */
 
 static bool
-NextRowWithKey(HeapStore *heap, const Sought *sought, TupleTableSlot *slot)
+NextRowWithKey(HeapStore *heap, const Row *row, TupleTableSlot *slot)
 {
 	while (NextFound(heap->probe, slot))
 	{
-		if (IsMatch(heap->probe, sought, slot))
+		if (IsMatch(heap->probe, heap->store.target, row, slot))
 			return true;
 	}
 	return false;
@@ -44,18 +44,25 @@ HeapFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 		 TupleTableSlot *second)
 {
 	HeapStore  *heap = (HeapStore *) store;
-	Sought		sought = SeekKey(store->target, row);
 	int			nfound = 0;
 
 	/* Lets go of the page where the last row was, so that it can be pruned now. */
 	ExecClearTuple(found);
-	BeginSearch(heap->probe, &sought, snapshot);
-	if (NextRowWithKey(heap, &sought, found))
+	BeginSearch(heap->probe, store->target, row, snapshot);
+	if (NextRowWithKey(heap, row, found))
 		nfound++;
-	if (nfound > 0 && NextRowWithKey(heap, &sought, second ? second : heap->second))
+	if (nfound > 0 && NextRowWithKey(heap, row, second ? second : heap->second))
 		nfound++;
 	ExecClearTuple(heap->second);
 	return nfound;
+}
+
+static bool
+HeapIsAlone(Store *store, const Row *row, ItemPointer tid)
+{
+	HeapStore  *heap = (HeapStore *) store;
+
+	return !HasOtherEntry(heap->probe, store->target, row, tid);
 }
 
 /* -- write -------------------------------------------------------------------- */
@@ -110,6 +117,7 @@ HeapClose(Store *store)
 
 static const StoreMethods heap_methods = {
 	.find = HeapFind,
+	.is_alone = HeapIsAlone,
 	.insert = HeapInsert,
 	.update = HeapUpdate,
 	.close = HeapClose,

@@ -319,12 +319,12 @@ ToLeaf(const Branch *leaf, TupleTableSlot *slot)
 /* -- find --------------------------------------------------------------------- */
 
 static bool
-NextRowInLeaf(const Branch *leaf, const Sought *sought, TupleTableSlot *slot)
+NextRowInLeaf(const PartitionedStore *store, const Branch *leaf, const Row *row, TupleTableSlot *slot)
 {
 	while (NextFound(leaf->probe, leaf->slot))
 	{
 		ToRoot(leaf, leaf->slot, slot);
-		if (IsMatch(leaf->probe, sought, slot))
+		if (IsMatch(leaf->probe, store->store.target, row, slot))
 		{
 			/* The leaf's slot will be used again before this one. */
 			ExecMaterializeSlot(slot);
@@ -336,13 +336,13 @@ NextRowInLeaf(const Branch *leaf, const Sought *sought, TupleTableSlot *slot)
 
 /* Looks in the leaf; *nfound rows are found already, and two are enough. */
 static void
-FindInLeaf(const Branch *leaf, Sought *sought, Snapshot snapshot, TupleTableSlot *found,
-		   TupleTableSlot *second, int *nfound)
+FindInLeaf(const PartitionedStore *store, const Branch *leaf, const Row *row, Snapshot snapshot,
+		   TupleTableSlot *found, TupleTableSlot *second, int *nfound)
 {
-	BeginSearch(leaf->probe, sought, snapshot);
-	if (*nfound == 0 && NextRowInLeaf(leaf, sought, found))
+	BeginSearch(leaf->probe, store->store.target, row, snapshot);
+	if (*nfound == 0 && NextRowInLeaf(store, leaf, row, found))
 		(*nfound)++;
-	if (*nfound == 1 && NextRowInLeaf(leaf, sought, second))
+	if (*nfound == 1 && NextRowInLeaf(store, leaf, row, second))
 		(*nfound)++;
 	ExecClearTuple(leaf->slot);
 	EndSearch(leaf->probe);
@@ -352,14 +352,13 @@ static int
 PartitionedFind(Store *base, const Row *row, Snapshot snapshot, TupleTableSlot *found, TupleTableSlot *second)
 {
 	PartitionedStore *store = (PartitionedStore *) base;
-	Sought		sought = SeekKey(base->target, row);
 	int			nfound = 0;
 
 	CollectLeaves(store, row);
 	if (store->unfit)
 		return FindByStatement(store, row, snapshot, found, second);
 	for (int i = 0; i < store->nleaves && nfound < 2; i++)
-		FindInLeaf(store->leaves[i], &sought, snapshot, found, second ? second : store->second, &nfound);
+		FindInLeaf(store, store->leaves[i], row, snapshot, found, second ? second : store->second, &nfound);
 	ExecClearTuple(store->second);
 	return nfound;
 }
