@@ -23,6 +23,8 @@ typedef struct Partition
 	AttrMap    *from_root;		/* its columns from the root's; NULL if they are in the same places */
 	AttrMap    *to_root;		/* and back */
 
+	bool		alike;			/* its rows are stored as the root's would be */
+
 	/* for one that is partitioned itself */
 	AttrNumber *columns;		/* those of its partition key; NULL if there is an expression in it */
 	bool		told_by_key;	/* rows that have the same key are in the same partition */

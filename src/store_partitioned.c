@@ -47,8 +47,8 @@ typedef struct Branch
 
 	/* of a leaf */
 	Probe	   *probe;
-	TupleTableSlot *slot;		/* for a row as it is stored there; the store's if columns do not differ */
-	TupleTableSlot *new;		/* for a row to be stored there, if they do */
+	TupleTableSlot *slot;		/* for a row as it is stored there; the store's if that is alike */
+	TupleTableSlot *new;		/* for a row to be stored there, if its columns differ */
 	WrittenTable *written;
 	int			set_up;			/* written is of this set-up of the writer */
 	SubTransactionId locked_in; /* for writing, until that ends or is rolled back */
@@ -93,11 +93,9 @@ OpenLeaf(const PartitionedStore *store, Branch *branch)
 	if (partition->unfit || IsIndexTooNew(partition->index))
 		return;
 	branch->probe = OpenProbe(branch->rel, partition->index);
-	branch->slot = store->slot;
-	if (partition->from_root == NULL)
-		return;
-	branch->slot = table_slot_create(branch->rel, NULL);
-	branch->new = MakeSingleTupleTableSlot(RelationGetDescr(branch->rel), &TTSOpsVirtual);
+	branch->slot = partition->alike ? store->slot : table_slot_create(branch->rel, NULL);
+	if (partition->from_root)
+		branch->new = MakeSingleTupleTableSlot(RelationGetDescr(branch->rel), &TTSOpsVirtual);
 }
 
 /* Takes the open relation into the store. */
@@ -505,11 +503,10 @@ CloseBranch(PartitionedStore *store, Branch *branch)
 {
 	if (branch->probe)
 		CloseProbe(branch->probe);
-	if (branch->new)
-	{
-		ExecDropSingleTupleTableSlot(branch->new);
+	if (branch->slot && branch->slot != store->slot)
 		ExecDropSingleTupleTableSlot(branch->slot);
-	}
+	if (branch->new)
+		ExecDropSingleTupleTableSlot(branch->new);
 	if (branch != store->root)
 		table_close(branch->rel, NoLock);
 }
