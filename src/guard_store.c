@@ -4,10 +4,11 @@
  *
  * A guard is called row after row, when the statement is done with all of them. What it needs to look for
  * a key is opened for the first row, and closed with the statement's executor state. COPY has one too, and
- * no hook tells its end. So the end of the state's memory context, where the slots of triggers' rows are, does.
+ * no hook tells its end. So the end of the state's memory context, where the slots of triggers' rows are,
+ * does.
  *
- * What is opened belongs to the (sub)transaction and resource owner of the first row, and to nobody any more
- * when these have been rolled back.
+ * What is opened belongs to the (sub)transaction and resource owner of the first row, and to nobody any
+ * more when these have been rolled back.
  */
 #include "postgres.h"
 

@@ -208,7 +208,10 @@ FindArbiters(const Writer *writer, WrittenTable *table)
 	}
 }
 
-/* The hash in the key's index, of the row that is being put in: an index expression evaluates itself by this. */
+/*
+ * The hash in the key's index, of the row that is being put in: an index expression evaluates itself by
+ * this.
+ */
 static Datum
 EvaluateHash(ExprState *state, ExprContext *context, bool *isnull)
 {

@@ -388,7 +388,10 @@ LockSortedKeys(Oid root, const uint32 *hashes, int nkeys, const KeyTeller *telle
 			LockKey(root, sorted[i], teller);
 	}
 	pfree(sorted);
-	/* A partition may have come meanwhile, with a row of the key: where we hold all locks, nothing else tells us. */
+	/*
+	 * A partition may have come meanwhile, with a row of the key: where we hold all locks, nothing else
+	 * tells us.
+	 */
 	AcceptInvalidationMessages();
 }
 

@@ -288,7 +288,7 @@ BuildPartition(Partition *partition, Target *target, Relation rel)
 	partition->from_root = MapColumns(target->desc, RelationGetDescr(rel), target->context);
 	partition->to_root = MapColumns(RelationGetDescr(rel), target->desc, target->context);
 	partition->alike = partition->from_root == NULL && partition->to_root == NULL;
-	/* Core asks for a map also for a column that was added with a default; what is read from a slot has that. */
+	/* Core asks for one also if a column was added with a default; what is read from a slot has that. */
 	if (partition->from_root == NULL)
 		partition->to_root = NULL;
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)

@@ -140,8 +140,8 @@ IsMatch(const Probe *probe, Target *target, const Row *row, TupleTableSlot *slot
 }
 
 /*
- * Has the index an entry for the key of the target's row that leads elsewhere than to tid, whether anybody sees
- * what is there or not? A row gets its entries before its transaction ends, or locks its key.
+ * Has the index an entry for the key of the target's row that leads elsewhere than to tid, whether anybody
+ * sees what is there or not? A row gets its entries before its transaction ends, or locks its key.
  */
 bool
 HasOtherEntry(Probe *probe, const Target *target, const Row *row, ItemPointer tid)

@@ -50,8 +50,8 @@ typedef struct StoreMethods
 						 TupleTableSlot *second);
 
 	/*
-	 * Is it certain, at a glance, that no row but the one at tid has row's key, or only such rows as nobody sees
-	 * any more? No need to ask a store that has NULL here, or one of several tables.
+	 * Is it certain, at a glance, that no row but the one at tid has row's key, or only such rows as
+	 * nobody sees any more? No need to ask a store that has NULL here, or one of several tables.
 	 */
 	bool		(*is_alone) (Store *store, const Row *row, ItemPointer tid);
 

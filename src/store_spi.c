@@ -16,6 +16,7 @@
 #include "catalog/pg_class.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/sinval.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
@@ -202,12 +203,31 @@ RejectForeignRow(Oid relid)
 			 errtable(rel)));
 }
 
+/*
+ * The same, in all partitions that there are: a statement's are those of its plan. When it has waited for
+ * one of them, another may have come, with a row of the key.
+ */
+static int
+FindInAllPartitions(const Store *store, const Row *row, Snapshot snapshot)
+{
+	for (;;)
+	{
+		uint64		messages = SharedInvalidMessageCounter;
+		int			nfound = FindAsOwner(store, row, snapshot);
+
+		if (!store->target->partitioned || messages == SharedInvalidMessageCounter)
+			return nfound;
+		SPI_freetuptable(SPI_tuptable);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 static int
 SpiFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 		TupleTableSlot *second)
 {
 	const bool	to_update = false;
-	int			nfound = FindAsOwner(store, row, snapshot);
+	int			nfound = FindInAllPartitions(store, row, snapshot);
 
 	for (int i = 0; i < nfound; i++)
 		RejectForeignRow(TableOfRow(i));
