@@ -42,13 +42,13 @@ SameText(const char *text1, const char *text2)
 
 /*
  * Does the partition's trigger declare what the root's guard declares? Then it is its copy, or as good as
- * that.
+ * that. Where columns are in other places, conditions are not compared, and it stays.
  */
 static bool
-IsCopy(const Trigger *trigger, const Trigger *guard)
+IsCopy(const Trigger *trigger, const Trigger *guard, bool same_columns)
 {
 	if (guard == NULL || !trigger->tgisclone || trigger->tgnargs != guard->tgnargs ||
-		!SameText(trigger->tgqual, guard->tgqual))
+		!SameText(trigger->tgqual, guard->tgqual) || (guard->tgqual && !same_columns))
 		return false;
 	for (int i = 0; i < guard->tgnargs; i++)
 	{
@@ -64,7 +64,7 @@ IsCopy(const Trigger *trigger, const Trigger *guard)
  * other partitions, so it stays.)
  */
 static void
-DismissGuards(const Writer *writer, ResultRelInfo *result_rel)
+DismissGuards(const Writer *writer, ResultRelInfo *result_rel, const Partition *partition)
 {
 	TriggerDesc *own_copy = result_rel->ri_TrigDesc;
 	const Trigger *guard;
@@ -72,11 +72,11 @@ DismissGuards(const Writer *writer, ResultRelInfo *result_rel)
 
 	if (own_copy == NULL || writer->target->guarded != RelationGetRelid(writer->rel))
 		return;
-	guard = result_rel->ri_RootResultRelInfo ? FindGuard(writer->rel) : NULL;
+	guard = FindGuard(writer->rel);
 	for (int i = 0; i < own_copy->numtriggers; i++)
 	{
 		if (!IsGuard(&own_copy->triggers[i]) ||
-			(result_rel->ri_RootResultRelInfo && !IsCopy(&own_copy->triggers[i], guard)))
+			(partition && !IsCopy(&own_copy->triggers[i], guard, partition->to_root == NULL)))
 			continue;
 		own_copy->triggers[i].tgenabled = TRIGGER_DISABLED;
 		nguards++;
@@ -115,20 +115,21 @@ HasStoredGenerated(Relation rel)
 }
 
 /*
- * Makes what the executor knows of a table that is written to: the target, or one of its partitions, of
- * which root is what that is. In the executor state's memory context.
+ * Makes what the executor knows of a table that is written to: the target, or one of its partitions. In
+ * the executor state's memory context.
  */
 static ResultRelInfo *
-MakeResultRel(Writer *writer, Relation rel, ResultRelInfo *root)
+MakeResultRel(Writer *writer, Relation rel, const Partition *partition)
 {
 	EState	   *estate = writer->estate;
+	ResultRelInfo *root = partition ? writer->whole.result_rel : NULL;
 	ResultRelInfo *result_rel = makeNode(ResultRelInfo);
 
 	InitResultRelInfo(result_rel, rel, root ? 0 : 1, root, 0);
 	if (root)
 		SetRootMap(result_rel);
 	writer->generates |= HasStoredGenerated(rel);
-	DismissGuards(writer, result_rel);
+	DismissGuards(writer, result_rel, partition);
 	LookUpBeforeTriggers(result_rel);
 	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, result_rel);
 	return result_rel;
@@ -167,13 +168,13 @@ BeginWrites(Writer *writer)
 
 /* Returns what is written to when it is the partition. It lasts as long as writer->set_up stays the same. */
 WrittenTable *
-BeginPartition(Writer *writer, Relation rel, const List *arbiters)
+BeginPartition(Writer *writer, Relation rel, const Partition *partition)
 {
 	MemoryContext caller = MemoryContextSwitchTo(writer->estate->es_query_cxt);
 	WrittenTable *table = palloc0(sizeof(WrittenTable));
 
-	table->result_rel = MakeResultRel(writer, rel, writer->whole.result_rel);
-	table->candidates = arbiters;
+	table->result_rel = MakeResultRel(writer, rel, partition);
+	table->partition = partition;
 	MemoryContextSwitchTo(caller);
 	return table;
 }
@@ -182,8 +183,8 @@ BeginPartition(Writer *writer, Relation rel, const List *arbiters)
 static bool
 IsArbiter(const Writer *writer, const WrittenTable *table, Relation index)
 {
-	if (table->result_rel->ri_RootResultRelInfo)
-		return list_member_oid(table->candidates, RelationGetRelid(index));
+	if (table->partition)
+		return list_member_oid(table->partition->arbiters, RelationGetRelid(index));
 	return CanArbitrate(writer->target, index);
 }
 
@@ -447,13 +448,13 @@ KeepsKey(const Writer *writer, const WrittenTable *table, const Row *row, const 
 	const Target *target = writer->target;
 	Row		   *stored;
 
-	if (table->to_root == NULL)
+	if (table->partition == NULL || table->partition->to_root == NULL)
 		return SameKey(target, row, slot->tts_values, slot->tts_isnull);
 	stored = MakeRow(target);
 	for (int i = 0; i < target->nkey_columns; i++)
 	{
 		int			to = target->keys[i].column->attnum - 1;
-		int			from = table->to_root->attnums[to] - 1;
+		int			from = table->partition->to_root->attnums[to] - 1;
 
 		stored->values[to] = slot->tts_values[from];
 		stored->isnull[to] = slot->tts_isnull[from];

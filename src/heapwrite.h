@@ -5,8 +5,8 @@
 #ifndef PRODUCT_UPSERT_HEAPWRITE_H
 #define PRODUCT_UPSERT_HEAPWRITE_H
 
-#include "access/attmap.h"
 #include "compat.h"
+#include "partition.h"
 #include "store.h"
 #include "utils/resowner.h"
 
@@ -15,9 +15,8 @@ typedef struct WrittenTable
 {
 	ResultRelInfo *result_rel;
 	bool		checks_partition;	/* whether a row belongs there was not decided by its values */
-	const AttrMap *to_root;		/* a partition's: the target's columns from its own, if they differ */
-	const List *candidates;		/* likewise: indexes that a new row may yield to */
-	List	   *arbiters;		/* those that it can yield to, as they are opened */
+	const Partition *partition; /* NULL for the target itself */
+	List	   *arbiters;		/* the indexes that a new row can yield to, as they are opened */
 } WrittenTable;
 
 /* What the writes of a call share. */
@@ -40,7 +39,7 @@ typedef struct Writer
 
 extern void InitWriter(Writer *writer, Target *target, Relation rel);
 extern void BeginWrite(Writer *writer, const Bitmapset *columns, bool is_update);
-extern WrittenTable *BeginPartition(Writer *writer, Relation rel, const List *arbiters);
+extern WrittenTable *BeginPartition(Writer *writer, Relation rel, const Partition *partition);
 extern void StoreNewRow(Writer *writer, const Row *row, TupleTableSlot *slot);
 extern void StoreUpdatedRow(const Row *row, const Bitmapset *columns, const TupleTableSlot *found,
 							TupleTableSlot *slot);

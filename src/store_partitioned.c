@@ -375,8 +375,7 @@ BeginLeaf(PartitionedStore *store, Branch *leaf)
 	leaf->locked_in = GetCurrentSubTransactionId();
 	if (leaf->written == NULL || leaf->set_up != store->writer.set_up)
 	{
-		leaf->written = BeginPartition(&store->writer, leaf->rel, leaf->partition->arbiters);
-		leaf->written->to_root = leaf->partition->to_root;
+		leaf->written = BeginPartition(&store->writer, leaf->rel, leaf->partition);
 		leaf->set_up = store->writer.set_up;
 	}
 	return leaf->written;
