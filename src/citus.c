@@ -294,14 +294,14 @@ CompleteRow(Shard *hooks, const Target *target, Row *created)
 
 /* -- errors ------------------------------------------------------------------- */
 
-/* Replaces one quoted name by another in a text, which may be NULL. */
+/* Replaces one quoted name by another in a string, which may be NULL. */
 static char *
-ReplaceName(char *text, const char *name, const char *by)
+ReplaceName(char *string, const char *name, const char *by)
 {
-	if (text == NULL)
+	if (string == NULL)
 		return NULL;
 	return TextDatumGetCString(DirectFunctionCall3Coll(replace_text, DEFAULT_COLLATION_OID,
-													   CStringGetTextDatum(text),
+													   CStringGetTextDatum(string),
 													   CStringGetTextDatum(psprintf("\"%s\"", name)),
 													   CStringGetTextDatum(psprintf("\"%s\"", by))));
 }

@@ -89,7 +89,7 @@ Datum
 CitusValue(Relation catalog, HeapTuple tuple, const char *column, Oid type)
 {
 	AttrNumber	attnum = get_attnum(RelationGetRelid(catalog), column);
-	Datum		value;
+	Datum		value = (Datum) 0;
 	bool		isnull = true;
 
 	if (attnum != InvalidAttrNumber && get_atttype(RelationGetRelid(catalog), attnum) == type)
