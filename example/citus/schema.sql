@@ -26,7 +26,7 @@ DECLARE
 	answer jsonb;
 BEGIN
 	IF jsonb_typeof(payload) <> 'array' THEN
-		EXECUTE format('SELECT api.upsert_shard(%L, %L)', payload ->> 'serial', payload) INTO answer;
+		EXECUTE format('SELECT a FROM api.upsert_shard(%L, %L) AS a', payload ->> 'serial', payload) INTO answer;
 		RETURN answer;
 	END IF;
 	FOR part IN
@@ -35,7 +35,7 @@ BEGIN
 		 GROUP BY get_shard_id_for_distribution_column('product', value ->> 'serial')
 		 ORDER BY get_shard_id_for_distribution_column('product', min(value ->> 'serial'))
 	LOOP
-		EXECUTE format('SELECT api.upsert_shard(%L, %L)', part.serial, part.payload) INTO answer;
+		EXECUTE format('SELECT a FROM api.upsert_shard(%L, %L) AS a', part.serial, part.payload) INTO answer;
 		FOR i IN 1 .. array_length(part.places, 1) LOOP
 			results[part.places[i]] := answer -> i - 1;
 		END LOOP;

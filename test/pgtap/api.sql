@@ -3,7 +3,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS product_upsert;
-SELECT plan(74);
+SELECT plan(75);
 
 CREATE TABLE product (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
