@@ -7,6 +7,8 @@ CREATE TABLE product (
 	created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON product (brand, serial, manufacturer);
+-- A shard that moves while it is written to is copied by logical replication.
+ALTER TABLE product REPLICA IDENTITY FULL;
 SELECT create_distributed_table('product', 'serial', shard_count => 8);
 
 -- Citus runs it on the node of the shard.
