@@ -759,8 +759,6 @@ subtest 'what is no plain table' => sub {
 	my $columns = '(brand text, serial text, manufacturer text)';
 	my %made_by = (
 		method_table => "CREATE TABLE method_table $columns USING method",
-		parted =>
-		  "CREATE TABLE parted $columns PARTITION BY LIST (brand); CREATE TABLE part PARTITION OF parted DEFAULT",
 		parent => "CREATE TABLE parent $columns; CREATE TABLE child () INHERITS (parent)",
 		ruled => "CREATE TABLE ruled $columns; CREATE RULE also AS ON INSERT TO ruled DO ALSO NOTIFY x",
 		statement => "CREATE TABLE statement $columns; CREATE TRIGGER t AFTER INSERT ON statement
@@ -769,7 +767,6 @@ subtest 'what is no plain table' => sub {
 	);
 	my %reason = (
 		method_table => 'it has another table access method',
-		parted => 'it is partitioned',
 		parent => 'it may have inheritance children',
 		ruled => 'it has rules',
 		plain => '',

@@ -143,6 +143,7 @@ $node->safe_psql(
 my $parted =
   q{SELECT product_upsert('parted', '{"brand": "b", "serial": "%s", "manufacturer": "m", "price": %s}') ->> 'action'};
 my $robbed = session($node);
+value($robbed, 'SET product_upsert.direct_store = off');
 value($robbed, sprintf $parted, 1, 1);
 value($robbed, sprintf $parted, 1, 2);
 value($robbed, "LOAD '$thief'");
