@@ -60,7 +60,7 @@ typedef struct PartitionedStore
 	MemoryContext context;		/* what was current when it was opened, as was */
 	ResourceOwner owner;
 	Branch	   *root;
-	Branch	   *branches;			/* all that are open */
+	Branch	   *branches;		/* all that are open */
 	int			nbranches;
 	bool		renewed;		/* partitions have come or gone: what is to be opened may be open */
 	Branch	  **leaves;			/* where a row may be that is being looked for */
