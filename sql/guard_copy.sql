@@ -161,8 +161,11 @@ SELECT product_upsert_protect('measured', '{number}');
 CREATE TABLE sizes (bytes bigint);
 CREATE FUNCTION measure() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	INSERT INTO sizes SELECT sum(total_bytes) FROM pg_backend_memory_contexts
-	 WHERE 'product_upsert guard' IN (name, parent);
+	-- Before PostgreSQL 18 a context has its parent's name, since then the numbers of all those above it.
+	WITH context AS (SELECT to_jsonb(c) AS c FROM pg_backend_memory_contexts AS c),
+		guard AS (SELECT c FROM context WHERE c->>'name' = 'product_upsert guard')
+	INSERT INTO sizes SELECT sum((context.c->>'total_bytes')::bigint) FROM context, guard
+	 WHERE context.c = guard.c OR context.c->>'parent' = guard.c->>'name' OR context.c->'path' @> (guard.c->'path');
 	RETURN NULL;
 END $$;
 CREATE TRIGGER zz_measure AFTER INSERT ON measured FOR EACH ROW WHEN (NEW.number IN (1500, 9500)) EXECUTE FUNCTION measure();
