@@ -52,6 +52,18 @@ typedef struct Call
 
 /* -- reading ------------------------------------------------------------------ */
 
+/* The nth row was just read. */
+static void
+CheckRowOfShard(Call *call, int n)
+{
+	Shard	   *shard = call->options.shard;
+
+	if (call->payload.is_array)
+		call->position.element = n;
+	shard->check_row(shard, call->target, call->payload.row);
+	call->position.element = -1;
+}
+
 /* RowsWork: makes rows of the payload's objects, in the call's memory context. */
 static void
 ReadStretch(void *arg, int from, int to, int *at)
@@ -61,8 +73,11 @@ ReadStretch(void *arg, int from, int to, int *at)
 
 	for (*at = from; *at < to; (*at)++)
 	{
-		if (call->failures[*at] == NULL)
-			ReadRow(&call->payload, *at, call->target, &call->options, &call->position);
+		if (call->failures[*at])
+			continue;
+		ReadRow(&call->payload, *at, call->target, &call->options, &call->position);
+		if (call->options.shard)
+			CheckRowOfShard(call, *at);
 	}
 	MemoryContextSwitchTo(caller);
 }
@@ -79,6 +94,9 @@ UpsertNthRow(Call *call, Upserter *upserter, int n, Results *results)
 
 	if (call->failures[n])
 	{
+		if (call->options.shard)
+			call->options.shard->name_table(call->options.shard,
+											unconstify(ErrorData *, call->failures[n]->error));
 		WriteFailure(&call->writer, parent, call->target, call->failures[n]);
 		return;
 	}
@@ -248,6 +266,9 @@ UpsertPayload(Oid relid, Jsonb *payload, const GivenOptions *given)
 
 	BeginCall(&call, relid, payload, given, "product_upsert()");
 	CheckMayUpsert(call.target, GivenColumns(&call.payload), call.options.on_create);
+	if (given->shard)
+		given->shard->check_caller(given->shard, call.target, GivenColumns(&call.payload),
+								   call.options.on_create);
 	LockPayloadsKeys(&call);
 	result = UpsertRows(&call);
 	EndCall(&call);
