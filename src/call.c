@@ -233,8 +233,12 @@ BeginCall(Call *call, Oid relid, Jsonb *payload, const GivenOptions *given, cons
 	RejectArrayWithIfMatch(&call->payload, given);
 	call->rel = OpenTable(relid, IsBeyondBudget(call->payload.nrows), function, &call->root);
 	call->target = AcquireTarget(call->rel);
-	WarnOfMissingIndex(call->target);
-	WarnOfExemption(call->target);
+	/* Nobody is to create an index of a shard alone. */
+	if (given->shard == NULL)
+	{
+		WarnOfMissingIndex(call->target);
+		WarnOfExemption(call->target);
+	}
 	ReadOptions(&call->options, given, call->target, &call->position);
 	BeginRows(&call->payload, call->target);
 	call->reports = given->reports;

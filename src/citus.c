@@ -72,7 +72,7 @@ RejectPlacement(const CitusShard *shard)
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			 errmsg("the shard of table \"%s\" is not on this node", RelationGetRelationName(shard->table)),
-			 errhint("Try again on the node that has it by now. Each shard must have one placement."),
+			 errhint("Try again on the node that has it by now."),
 			 errtable(shard->table)));
 }
 
@@ -114,37 +114,60 @@ FindShard(CitusShard *shard, Datum value)
 	return DatumGetInt64(FunctionCall2(&shard->find, ObjectIdGetDatum(RelationGetRelid(shard->table)), value));
 }
 
-/* Has the shard exactly one placement, and is that here? Looks at what is committed by now. */
-static bool
-IsHere(int64 shard_id)
+/* Returns the group of nodes that this one is in. */
+static int32
+LocalGroup(void)
 {
-	Relation	local_group = OpenCitusCatalog("pg_dist_local_group");
-	Relation	placements = OpenCitusCatalog("pg_dist_placement");
+	Relation	catalog = OpenCitusCatalog("pg_dist_local_group");
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple = systable_getnext(scan);
+	int32		group = -1;
+
+	if (HeapTupleIsValid(tuple))
+		group = DatumGetInt32(CitusValue(catalog, tuple, "groupid", INT4OID));
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return group;
+}
+
+/* Returns how many placements the shard has by what is committed by now, and the group of one of them. */
+static int
+CountPlacements(int64 shard_id, int32 *group)
+{
+	Relation	catalog = OpenCitusCatalog("pg_dist_placement");
 	Oid			index = get_relname_relid("pg_dist_placement_shardid_index", PG_CATALOG_NAMESPACE);
-	int32		here = -1;
-	int32		there = -1;
-	int			nplacements = 0;
+	int			count = 0;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	scan = systable_beginscan(local_group, InvalidOid, false, NULL, 0, NULL);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		here = DatumGetInt32(CitusValue(local_group, tuple, "groupid", INT4OID));
-	systable_endscan(scan);
-
-	ScanKeyInit(&key, get_attnum(RelationGetRelid(placements), "shardid"), BTEqualStrategyNumber, F_INT8EQ,
+	ScanKeyInit(&key, get_attnum(RelationGetRelid(catalog), "shardid"), BTEqualStrategyNumber, F_INT8EQ,
 				Int64GetDatum(shard_id));
-	scan = systable_beginscan(placements, index, OidIsValid(index), NULL, 1, &key);
+	scan = systable_beginscan(catalog, index, OidIsValid(index), NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		there = DatumGetInt32(CitusValue(placements, tuple, "groupid", INT4OID));
-		nplacements++;
+		*group = DatumGetInt32(CitusValue(catalog, tuple, "groupid", INT4OID));
+		count++;
 	}
 	systable_endscan(scan);
-	table_close(placements, AccessShareLock);
-	table_close(local_group, AccessShareLock);
-	return nplacements == 1 && here == there;
+	table_close(catalog, AccessShareLock);
+	return count;
+}
+
+/*
+ * Raises an error unless the shard is here, and only here: another placement would not get what is written to
+ * this one. A shard that was split has none.
+ */
+static void
+RequirePlacement(const CitusShard *shard)
+{
+	int32		group = -1;
+	int			count = CountPlacements(shard->id, &group);
+
+	if (count > 1)
+		RejectTable(shard->table, psprintf("Its shards have %d placements each; only one is supported.", count));
+	if (count == 0 || group != LocalGroup())
+		RejectPlacement(shard);
 }
 
 /*
@@ -390,11 +413,10 @@ UpsertShard(Oid relid, Datum value, Oid value_type, Jsonb *payload, const GivenO
 		RejectTable(shard.table, "Citus does not distribute it by hash.");
 	PrepareFind(&shard, value_type);
 	shard.id = FindShard(&shard, value);
-	if (!IsHere(shard.id))
-		RejectPlacement(&shard);
+	RequirePlacement(&shard);
 	LockShard(&shard);
-	if (!IsHere(shard.id))
-		RejectPlacement(&shard);
+	/* Under the lock no move, split or drop of the shard commits. One that did while we waited shows here. */
+	RequirePlacement(&shard);
 
 	/* From here on it is the payload's values that are looked for, and they have the column's type. */
 	PrepareFind(&shard, TupleDescAttr(RelationGetDescr(shard.table), shard.column - 1)->atttypid);
