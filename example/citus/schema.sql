@@ -1,4 +1,4 @@
--- A product table spread by Citus, and a product_upsert(jsonb) that goes to the node of the row. Run on the coordinator.
+-- A product table that Citus distributes, and product_upsert(jsonb) for it. Run on the coordinator.
 CREATE TABLE product (
 	brand text NOT NULL, serial text NOT NULL, manufacturer text NOT NULL,
 	device_id text, catalog_number text, description text, published date, status text,
@@ -7,11 +7,11 @@ CREATE TABLE product (
 	created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON product (brand, serial, manufacturer);
--- A shard that moves while it is written to is copied by logical replication.
+-- Else a shard that moves by logical replication takes no updates.
 ALTER TABLE product REPLICA IDENTITY FULL;
 SELECT create_distributed_table('product', 'serial', shard_count => 8);
 
--- Citus runs it on the node of the shard.
+-- Citus runs it on the node that has the shard of the serial.
 CREATE SCHEMA api;
 CREATE FUNCTION api.upsert_shard(serial text, payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
@@ -20,26 +20,40 @@ END $$;
 SELECT create_distributed_function('api.upsert_shard(text, jsonb)', 'serial', colocate_with => 'product',
 								   force_delegation => true);
 
--- The face, with the signature and the results of product_upsert(jsonb). An array is cut up by shard, and put together again.
+-- Citus sends a call to another node only if it stands in FROM and its arguments are known when it is planned.
+CREATE FUNCTION api.delegate_upsert(serial text, payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	answer jsonb;
+BEGIN
+	EXECUTE format('SELECT a FROM api.upsert_shard(%L, %L) AS a', serial, payload) INTO answer;
+	RETURN answer;
+END $$;
+
+-- Cuts an array up by shard. Without a serial, any shard says what is wrong with the payload.
+CREATE FUNCTION api.parts(payload jsonb, OUT serial text, OUT part jsonb, OUT places bigint[]) RETURNS SETOF record
+	LANGUAGE sql STABLE AS $$
+	SELECT min(serial), jsonb_agg(value ORDER BY n), array_agg(n ORDER BY n)
+	  FROM jsonb_array_elements(payload) WITH ORDINALITY AS element (value, n),
+		   COALESCE(value ->> 'serial', '') AS serial,
+		   get_shard_id_for_distribution_column('product', serial) AS shard
+	 GROUP BY shard
+	 ORDER BY shard
+$$;
+
+-- With the arguments and the results of product_upsert(jsonb).
 CREATE FUNCTION api.product_upsert(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
 	results jsonb[];
-	part record;
+	piece record;
 	answer jsonb;
 BEGIN
 	IF jsonb_typeof(payload) <> 'array' THEN
-		EXECUTE format('SELECT a FROM api.upsert_shard(%L, %L) AS a', payload ->> 'serial', payload) INTO answer;
-		RETURN answer;
+		RETURN api.delegate_upsert(COALESCE(payload ->> 'serial', ''), payload);
 	END IF;
-	FOR part IN
-		SELECT min(value ->> 'serial') AS serial, jsonb_agg(value ORDER BY n) AS payload, array_agg(n ORDER BY n) AS places
-		  FROM jsonb_array_elements(payload) WITH ORDINALITY AS element (value, n)
-		 GROUP BY get_shard_id_for_distribution_column('product', value ->> 'serial')
-		 ORDER BY get_shard_id_for_distribution_column('product', min(value ->> 'serial'))
-	LOOP
-		EXECUTE format('SELECT a FROM api.upsert_shard(%L, %L) AS a', part.serial, part.payload) INTO answer;
-		FOR i IN 1 .. array_length(part.places, 1) LOOP
-			results[part.places[i]] := answer -> i - 1;
+	FOR piece IN SELECT * FROM api.parts(payload) LOOP
+		answer := api.delegate_upsert(piece.serial, piece.part);
+		FOR i IN 1 .. cardinality(piece.places) LOOP
+			results[piece.places[i]] := answer -> i - 1;
 		END LOOP;
 	END LOOP;
 	RETURN COALESCE(to_jsonb(results), '[]');
