@@ -269,10 +269,10 @@ UpsertPayload(Oid relid, Jsonb *payload, const GivenOptions *given)
 	Jsonb	   *result;
 
 	BeginCall(&call, relid, payload, given, "product_upsert()");
-	CheckMayUpsert(call.target, GivenColumns(&call.payload), call.options.on_create);
 	if (given->shard)
 		given->shard->check_caller(given->shard, call.target, GivenColumns(&call.payload),
 								   call.options.on_create);
+	CheckMayUpsert(call.target, GivenColumns(&call.payload), call.options.on_create);
 	LockPayloadsKeys(&call);
 	result = UpsertRows(&call);
 	EndCall(&call);
