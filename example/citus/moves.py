@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Moves shards from node to node while clients upsert through all nodes, and convicts lost writes and second rows.
 
-Two clients at a time write the same products, one by single calls, the other by arrays. Each write stores a number of its
-own, and its answer has the number that it found. So a write is lost if its number is neither stored nor found by another.
+Two clients at a time write the same products, one by single calls, the other by arrays. Each write stores a number of
+its own, and its answer has the number that it found. So a write is lost if its number is neither stored nor found by
+another.
 """
 
 import argparse
