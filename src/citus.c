@@ -111,7 +111,9 @@ PrepareFind(CitusShard *shard, Oid value_type)
 static int64
 FindShard(CitusShard *shard, Datum value)
 {
-	return DatumGetInt64(FunctionCall2(&shard->find, ObjectIdGetDatum(RelationGetRelid(shard->table)), value));
+	Datum		table = ObjectIdGetDatum(RelationGetRelid(shard->table));
+
+	return DatumGetInt64(FunctionCall2(&shard->find, table, value));
 }
 
 /* Returns the group of nodes that this one is in. */
@@ -213,8 +215,11 @@ TableColumns(const CitusShard *shard, const Target *target, const Bitmapset *col
 	int			attnum = -1;
 
 	while ((attnum = bms_next_member(columns, attnum)) >= 0)
-		mapped = bms_add_member(mapped, get_attnum(RelationGetRelid(shard->table),
-												   NameStr(TupleDescAttr(target->desc, attnum - 1)->attname)));
+	{
+		const char *name = NameStr(TupleDescAttr(target->desc, attnum - 1)->attname);
+
+		mapped = bms_add_member(mapped, get_attnum(RelationGetRelid(shard->table), name));
+	}
 	return mapped;
 }
 
@@ -251,19 +256,19 @@ CheckMayUpsertTable(Shard *hooks, const Target *target, const Bitmapset *given, 
 }
 
 /*
- * Hook: raises 22023 unless the row belongs into the shard, and a row with its key can be in no other. The row
- * is the shard's, so are its columns.
+ * Hook: raises 22023 unless the row belongs into the shard, and 0A000 if a row with its key could be in
+ * another. The row is the shard's, so are its columns.
  */
 static void
 CheckRow(Shard *hooks, const Target *target, const Row *row)
 {
 	CitusShard *shard = (CitusShard *) hooks;
-	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(shard->table), shard->column - 1);
-	const Column *column = FindColumn(target, NameStr(attribute->attname), strlen(NameStr(attribute->attname)));
+	const char *name = NameStr(TupleDescAttr(RelationGetDescr(shard->table), shard->column - 1)->attname);
+	const Column *column = FindColumn(target, name, strlen(name));
 
 	if (column == NULL || !bms_is_member(column->attnum, target->key_columns))
 		RejectTable(shard->table, psprintf("Column \"%s\", by which it is distributed, is not in its key.",
-										   NameStr(attribute->attname)));
+										   name));
 	if (row->isnull[column->attnum - 1] || FindShard(shard, row->values[column->attnum - 1]) != shard->id)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -283,7 +288,8 @@ PrepareDefaults(CitusShard *shard, const Target *target)
 		AttrNumber	attnum = get_attnum(RelationGetRelid(shard->table), column->name);
 		Node	   *source = NULL;
 
-		if (attnum != InvalidAttrNumber && TupleDescAttr(target->desc, column->attnum - 1)->attgenerated == '\0')
+		if (attnum != InvalidAttrNumber &&
+			TupleDescAttr(target->desc, column->attnum - 1)->attgenerated == '\0')
 			source = build_column_default(shard->table, attnum);
 		if (source)
 			shard->defaults[column->attnum - 1] = ExecPrepareExpr((Expr *) source, shard->estate);
@@ -338,7 +344,7 @@ ReplaceInError(ErrorData *error, const char *name, const char *by)
 	error->hint = ReplaceName(error->hint, name, by);
 }
 
-/* Hook: lets the error be one of the table, and its constraint that of the table, whose name the shard's extends. */
+/* Hook: lets the error be one of the table, and its constraint that of which the shard's extends the name. */
 static void
 NameTable(Shard *hooks, ErrorData *error)
 {
