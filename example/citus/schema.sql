@@ -20,15 +20,6 @@ END $$;
 SELECT create_distributed_function('api.upsert_shard(text, jsonb)', 'serial', colocate_with => 'product',
 								   force_delegation => true);
 
--- Citus sends a call to another node only if it stands in FROM and its arguments are known when it is planned.
-CREATE FUNCTION api.delegate_upsert(serial text, payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE
-	answer jsonb;
-BEGIN
-	EXECUTE format('SELECT a FROM api.upsert_shard(%L, %L) AS a', serial, payload) INTO answer;
-	RETURN answer;
-END $$;
-
 -- Cuts an array up by shard. Without a serial, any shard says what is wrong with the payload.
 CREATE FUNCTION api.parts(payload jsonb, OUT serial text, OUT part jsonb, OUT places bigint[]) RETURNS SETOF record
 	LANGUAGE sql STABLE AS $$
@@ -40,7 +31,7 @@ CREATE FUNCTION api.parts(payload jsonb, OUT serial text, OUT part jsonb, OUT pl
 	 ORDER BY shard
 $$;
 
--- With the arguments and the results of product_upsert(jsonb).
+-- With the arguments and the results of product_upsert(jsonb). In PL/pgSQL, Citus sends a call to another node only from FROM.
 CREATE FUNCTION api.product_upsert(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
 	results jsonb[];
@@ -48,10 +39,11 @@ DECLARE
 	answer jsonb;
 BEGIN
 	IF jsonb_typeof(payload) <> 'array' THEN
-		RETURN api.delegate_upsert(COALESCE(payload ->> 'serial', ''), payload);
+		SELECT a INTO answer FROM api.upsert_shard(COALESCE(payload ->> 'serial', ''), payload) AS a;
+		RETURN answer;
 	END IF;
 	FOR piece IN SELECT * FROM api.parts(payload) LOOP
-		answer := api.delegate_upsert(piece.serial, piece.part);
+		SELECT a INTO answer FROM api.upsert_shard(piece.serial, piece.part) AS a;
 		FOR i IN 1 .. cardinality(piece.places) LOOP
 			results[piece.places[i]] := answer -> i - 1;
 		END LOOP;
