@@ -1,5 +1,5 @@
 -- A shard of a table that Citus distributes is upserted into through the table; where there is no Citus, that is refused. What it
--- does with Citus is in test/t/citus.pl and example/citus.
+-- does with Citus is in test/t/citus_shards.pl and example/citus.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS product_upsert;
 CREATE SCHEMA pu_shard;
