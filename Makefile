@@ -10,6 +10,7 @@ OBJS = product_upsert.o \
 	src/bulk.o \
 	src/call.o \
 	src/checkedsql.o \
+	src/citus.o \
 	src/column.o \
 	src/condition.o \
 	src/ddl.o \

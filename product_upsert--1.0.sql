@@ -18,6 +18,16 @@ CREATE FUNCTION product_upsert(target regclass, payload jsonb, if_match jsonb DE
 COMMENT ON FUNCTION product_upsert(regclass, jsonb, jsonb, jsonb, name, text) IS
 	'create or update a row, or an array of rows, of a table';
 
+CREATE FUNCTION product_upsert_shard(target regclass, distribution_value anyelement, payload jsonb,
+									 if_match jsonb DEFAULT NULL, on_create jsonb DEFAULT NULL,
+									 newer_by name DEFAULT NULL, on_error text DEFAULT 'stop')
+	RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'product_upsert_shard'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION product_upsert_shard(regclass, anyelement, jsonb, jsonb, jsonb, name, text) IS
+	'create or update a row, or an array of rows, in the shard of a table that Citus distributes, on its node';
+
 CREATE FUNCTION product_upsert_from(source regclass, target regclass DEFAULT NULL,
 									on_create jsonb DEFAULT NULL, newer_by name DEFAULT NULL,
 									rejects regclass DEFAULT NULL,

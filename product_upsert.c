@@ -15,6 +15,7 @@
 #include "src/bulk.h"
 #include "src/call.h"
 #include "src/checkedsql.h"
+#include "src/citus.h"
 #include "src/compat.h"
 #include "src/duplicates.h"
 #include "src/guard.h"
@@ -36,6 +37,7 @@ MODULE_MAGIC("product_upsert", PRODUCT_UPSERT_VERSION);
 
 PG_FUNCTION_INFO_V1(product_upsert);
 PG_FUNCTION_INFO_V1(product_upsert_target);
+PG_FUNCTION_INFO_V1(product_upsert_shard);
 PG_FUNCTION_INFO_V1(product_upsert_from);
 PG_FUNCTION_INFO_V1(product_upsert_lock);
 PG_FUNCTION_INFO_V1(product_upsert_guard);
@@ -186,6 +188,27 @@ product_upsert_target(PG_FUNCTION_ARGS)
 	};
 
 	PG_RETURN_JSONB_P(UpsertPayload(target, GetPayload(fcinfo, 1), &given));
+}
+
+/*
+ * product_upsert_shard(target regclass, distribution_value anyelement, payload jsonb, if_match jsonb,
+ *						on_create jsonb, newer_by name, on_error text) returns jsonb
+ */
+Datum
+product_upsert_shard(PG_FUNCTION_ARGS)
+{
+	Oid			target = GetRelation(fcinfo, 0, "target");
+	const GivenOptions given = {
+		.if_match = GetOption(fcinfo, 3),
+		.on_create = GetOption(fcinfo, 4),
+		.newer_by = GetOptionalName(fcinfo, 5),
+		.reports = ReportsFailures(fcinfo, 6),
+	};
+
+	if (PG_ARGISNULL(1))
+		RejectNull("distribution_value");
+	PG_RETURN_JSONB_P(UpsertShard(target, PG_GETARG_DATUM(1), get_fn_expr_argtype(fcinfo->flinfo, 1),
+								  GetPayload(fcinfo, 2), &given));
 }
 
 /*

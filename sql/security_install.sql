@@ -30,6 +30,7 @@ SELECT install_beside(format('CREATE FUNCTION squatted.%s RETURNS %s LANGUAGE pl
   FROM (VALUES
 	('product_upsert(jsonb)', 'jsonb'), ('product_upsert(regclass, jsonb, jsonb, jsonb, name, text)', 'jsonb'),
 	('product_upsert_from(regclass, regclass, jsonb, name, regclass, OUT bigint, OUT bigint, OUT bigint, OUT bigint, OUT bigint)', 'record'),
+	('product_upsert_shard(regclass, anyelement, jsonb, jsonb, jsonb, name, text)', 'jsonb'),
 	('product_upsert_lock(regclass, jsonb)', 'void'), ('product_upsert_guard()', 'trigger'),
 	('product_upsert_key(regclass)', 'name[]'), ('product_upsert_condition(regclass)', 'text'),
 	('product_upsert_lookup_index(regclass)', 'regclass'),

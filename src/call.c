@@ -52,6 +52,18 @@ typedef struct Call
 
 /* -- reading ------------------------------------------------------------------ */
 
+/* The nth row was just read. */
+static void
+CheckRowOfShard(Call *call, int n)
+{
+	Shard	   *shard = call->options.shard;
+
+	if (call->payload.is_array)
+		call->position.element = n;
+	shard->check_row(shard, call->target, call->payload.row);
+	call->position.element = -1;
+}
+
 /* RowsWork: makes rows of the payload's objects, in the call's memory context. */
 static void
 ReadStretch(void *arg, int from, int to, int *at)
@@ -61,8 +73,11 @@ ReadStretch(void *arg, int from, int to, int *at)
 
 	for (*at = from; *at < to; (*at)++)
 	{
-		if (call->failures[*at] == NULL)
-			ReadRow(&call->payload, *at, call->target, &call->options, &call->position);
+		if (call->failures[*at])
+			continue;
+		ReadRow(&call->payload, *at, call->target, &call->options, &call->position);
+		if (call->options.shard)
+			CheckRowOfShard(call, *at);
 	}
 	MemoryContextSwitchTo(caller);
 }
@@ -79,6 +94,9 @@ UpsertNthRow(Call *call, Upserter *upserter, int n, Results *results)
 
 	if (call->failures[n])
 	{
+		if (call->options.shard)
+			call->options.shard->name_table(call->options.shard,
+											unconstify(ErrorData *, call->failures[n]->error));
 		WriteFailure(&call->writer, parent, call->target, call->failures[n]);
 		return;
 	}
@@ -215,8 +233,12 @@ BeginCall(Call *call, Oid relid, Jsonb *payload, const GivenOptions *given, cons
 	RejectArrayWithIfMatch(&call->payload, given);
 	call->rel = OpenTable(relid, IsBeyondBudget(call->payload.nrows), function, &call->root);
 	call->target = AcquireTarget(call->rel);
-	WarnOfMissingIndex(call->target);
-	WarnOfExemption(call->target);
+	/* Nobody is to create an index of a shard alone. */
+	if (given->shard == NULL)
+	{
+		WarnOfMissingIndex(call->target);
+		WarnOfExemption(call->target);
+	}
 	ReadOptions(&call->options, given, call->target, &call->position);
 	BeginRows(&call->payload, call->target);
 	call->reports = given->reports;
@@ -247,6 +269,9 @@ UpsertPayload(Oid relid, Jsonb *payload, const GivenOptions *given)
 	Jsonb	   *result;
 
 	BeginCall(&call, relid, payload, given, "product_upsert()");
+	if (given->shard)
+		given->shard->check_caller(given->shard, call.target, GivenColumns(&call.payload),
+								   call.options.on_create);
 	CheckMayUpsert(call.target, GivenColumns(&call.payload), call.options.on_create);
 	LockPayloadsKeys(&call);
 	result = UpsertRows(&call);

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
@@ -23,6 +24,8 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "nodes/primnodes.h"
+#include "nodes/readfuncs.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -61,6 +64,41 @@ HasRow(Oid catalog, ScanKeyData *keys, int nkeys)
 
 /* -- Citus -------------------------------------------------------------------- */
 
+static void
+RejectCatalog(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("the catalogs of Citus are not as expected"),
+			 errdetail("This version has no \"%s\".", name)));
+}
+
+/* Opens a catalog of Citus, or raises 0A000. */
+Relation
+OpenCitusCatalog(const char *name)
+{
+	Oid			relid = get_relname_relid(name, PG_CATALOG_NAMESPACE);
+
+	if (!OidIsValid(relid))
+		RejectCatalog(name);
+	return table_open(relid, AccessShareLock);
+}
+
+/* Returns what a row of a catalog has in a column of the type, or raises 0A000. */
+Datum
+CitusValue(Relation catalog, HeapTuple tuple, const char *column, Oid type)
+{
+	AttrNumber	attnum = get_attnum(RelationGetRelid(catalog), column);
+	Datum		value = (Datum) 0;
+	bool		isnull = true;
+
+	if (attnum != InvalidAttrNumber && get_atttype(RelationGetRelid(catalog), attnum) == type)
+		value = heap_getattr(tuple, attnum, RelationGetDescr(catalog), &isnull);
+	if (isnull)
+		RejectCatalog(column);
+	return value;
+}
+
 /* Only in pg_catalog can nobody but the extension have made the table. */
 static bool
 IsDistributed(Oid relid)
@@ -71,6 +109,34 @@ IsDistributed(Oid relid)
 	return OidIsValid(catalog) &&
 		MakeCondition(&key, catalog, "logicalrelid", REGCLASSOID, F_OIDEQ, ObjectIdGetDatum(relid)) &&
 		HasRow(catalog, &key, 1);
+}
+
+/* Returns the column by which Citus distributes the table by hash, or InvalidAttrNumber. */
+AttrNumber
+DistributionColumn(Relation rel)
+{
+	Relation	catalog;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	AttrNumber	column = InvalidAttrNumber;
+	char	   *node;
+
+	if (!IsDistributed(RelationGetRelid(rel)))
+		return InvalidAttrNumber;
+	catalog = OpenCitusCatalog("pg_dist_partition");
+	MakeCondition(&key, RelationGetRelid(catalog), "logicalrelid", REGCLASSOID, F_OIDEQ,
+				  ObjectIdGetDatum(RelationGetRelid(rel)));
+	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple) && DatumGetChar(CitusValue(catalog, tuple, "partmethod", CHAROID)) == 'h')
+	{
+		node = TextDatumGetCString(CitusValue(catalog, tuple, "partkey", TEXTOID));
+		column = castNode(Var, stringToNode(node))->varattno;
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return column;
 }
 
 /* Raises 0A000 if Citus has the table's rows elsewhere. Its shards are tables like others. */

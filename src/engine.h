@@ -7,6 +7,9 @@
 
 #include "utils/rel.h"
 
+extern Relation OpenCitusCatalog(const char *name);
+extern Datum CitusValue(Relation catalog, HeapTuple tuple, const char *column, Oid type);
+extern AttrNumber DistributionColumn(Relation rel);
 extern void RejectDistributed(Relation rel);
 extern bool IsHypertable(Relation rel);
 extern void RejectHypertable(Relation rel);

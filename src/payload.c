@@ -175,6 +175,7 @@ ReadOptions(Options *options, const GivenOptions *given, const Target *target, P
 	options->if_match = ReadObject(given->if_match, "if_match", target, position);
 	options->on_create = ReadObject(given->on_create, "on_create", target, position);
 	options->newer_by = ReadNewerBy(given->newer_by, target, position);
+	options->shard = given->shard;
 	if (options->on_create)
 		RejectKeyFields(target, options->on_create);
 	RejectNewerByOnCreate(options);

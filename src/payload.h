@@ -9,6 +9,17 @@
 
 #include "row.h"
 
+/* What a shard of a distributed table leaves to who knows the table: see citus.c. */
+typedef struct Shard
+{
+	MemoryContext context;		/* of the call */
+	void		(*check_caller) (struct Shard *shard, const Target *target, const Bitmapset *given,
+								 const Row *on_create);
+	void		(*check_row) (struct Shard *shard, const Target *target, const Row *row);
+	void		(*complete_row) (struct Shard *shard, const Target *target, Row *created);
+	void		(*name_table) (struct Shard *shard, ErrorData *error);
+} Shard;
+
 /* The options of a call as they are given; NULL for those that are not. */
 typedef struct GivenOptions
 {
@@ -16,6 +27,7 @@ typedef struct GivenOptions
 	Jsonb	   *on_create;
 	const char *newer_by;
 	bool		reports;		/* failures, and goes on with the other rows */
+	Shard	   *shard;			/* that the target is, or NULL */
 } GivenOptions;
 
 /* The column by which a payload is newer than a stored row, or is not. */
@@ -32,6 +44,7 @@ typedef struct Options
 	Row		   *if_match;		/* values that must be stored */
 	Row		   *on_create;		/* values that count only if the row is created */
 	NewerBy    *newer_by;
+	Shard	   *shard;			/* that the target is */
 } Options;
 
 /* One object, or an array of objects. */

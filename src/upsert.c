@@ -378,19 +378,22 @@ RowToCreate(const Upserter *upserter, const Row *row)
 	const Target *target = upserter->store->target;
 	const Row  *on_create = upserter->options->on_create;
 	Row		   *created;
+	Shard	   *shard = upserter->options->shard;
 	int			attnum = -1;
 
-	if (on_create == NULL)
+	if (on_create == NULL && shard == NULL)
 		return row;
 	created = MakeRow(target);
 	memcpy(created->values, row->values, target->desc->natts * sizeof(Datum));
 	memcpy(created->isnull, row->isnull, target->desc->natts * sizeof(bool));
-	created->given = bms_union(row->given, on_create->given);
-	while ((attnum = bms_next_member(on_create->given, attnum)) >= 0)
+	created->given = on_create ? bms_union(row->given, on_create->given) : bms_copy(row->given);
+	while (on_create && (attnum = bms_next_member(on_create->given, attnum)) >= 0)
 	{
 		created->values[attnum - 1] = on_create->values[attnum - 1];
 		created->isnull[attnum - 1] = on_create->isnull[attnum - 1];
 	}
+	if (shard)
+		shard->complete_row(shard, target, created);
 	return created;
 }
 

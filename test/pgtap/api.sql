@@ -3,7 +3,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS product_upsert;
-SELECT plan(74);
+SELECT plan(75);
 
 CREATE TABLE product (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -23,6 +23,8 @@ CREATE FUNCTION pg_temp.row_of(text) RETURNS jsonb LANGUAGE sql AS $$ SELECT to_
 -- What is there to call
 SELECT has_function('product_upsert', ARRAY['jsonb']);
 SELECT has_function('product_upsert', ARRAY['regclass', 'jsonb', 'jsonb', 'jsonb', 'name', 'text']);
+SELECT has_function('product_upsert_shard',
+	ARRAY['regclass', 'anyelement', 'jsonb', 'jsonb', 'jsonb', 'name', 'text']);
 SELECT has_function('product_upsert_lock', ARRAY['regclass', 'jsonb']);
 SELECT has_view('product_upsert_locks');
 SELECT function_returns('product_upsert', ARRAY['jsonb'], 'jsonb');
