@@ -37,8 +37,7 @@ SELECT product_upsert('a_foreign_table', '{"brand": "a", "serial": "1", "manufac
 \echo :SQLSTATE
 SELECT product_upsert_lock('a_view', '{"brand": "a", "serial": "1", "manufacturer": "m"}');
 \echo :SQLSTATE
--- A row that is found in a foreign partition, or in a foreign child, was read as the table's owner: nothing of it is told,
--- whatever there would be to do with it.
+-- A row that may be in a foreign partition, or in a foreign child, is not looked for, whatever there would be to do with it.
 CREATE TABLE partly_foreign (brand text, serial text, manufacturer text, price int) PARTITION BY LIST (brand);
 CREATE TABLE here PARTITION OF partly_foreign FOR VALUES IN ('a', 'b');
 CREATE FOREIGN TABLE there PARTITION OF partly_foreign FOR VALUES IN ('f') SERVER files
@@ -82,6 +81,10 @@ ALTER TABLE by_region ATTACH PARTITION by_region_there FOR VALUES IN ('there');
 INSERT INTO by_region VALUES ('secret', 'here');
 \echo :SQLSTATE
 INSERT INTO by_region VALUES ('other', 'here');
+-- Whatever the foreign one has: it is not looked at, as it need not show what its server has committed.
+SELECT product_upsert('by_region', '{"brand": "other", "region": "here"}');
+\echo :SQLSTATE
+SELECT count(*) FROM ONLY by_region_here;
 DROP FOREIGN TABLE foreign_child;
 SET client_min_messages = warning;
 

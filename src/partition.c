@@ -8,11 +8,13 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/tableam.h"
 #include "access/tupconvert.h"
 #include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "partitioning/partbounds.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/hsearch.h"
@@ -348,4 +350,66 @@ ForgetPartition(const Target *target, Oid relid)
 	while ((partition = hash_seq_search(&scan)) != NULL)
 		partition->valid = false;
 	return true;
+}
+
+/* -- foreign tables ----------------------------------------------------------- */
+
+/* Returns a foreign one among the tables, or InvalidOid. */
+static Oid
+FindForeign(List *relids)
+{
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
+			return lfirst_oid(cell);
+	}
+	return InvalidOid;
+}
+
+/* The partitions of rel that may have a row with the key. */
+static List *
+PartitionsOfKey(Target *target, Relation rel, const Row *row)
+{
+	const bool	omit_detached = true;
+	PartitionDesc desc = RelationGetPartitionDesc(rel, omit_detached);
+	const Partition *partition = DescribePartition(target, rel);
+	int			chosen;
+	List	   *relids = NIL;
+
+	if (partition->told_by_key)
+	{
+		chosen = ChoosePartition(partition, rel, desc, row->values, row->isnull);
+		return chosen >= 0 ? list_make1_oid(desc->oids[chosen]) : NIL;
+	}
+	for (int i = 0; i < desc->nparts; i++)
+		relids = lappend_oid(relids, desc->oids[i]);
+	return relids;
+}
+
+/* Returns a foreign table below rel that may have a row with the row's key, or InvalidOid. */
+Oid
+FindForeignTable(Target *target, Relation rel, const Row *row)
+{
+	Oid			found = InvalidOid;
+	List	   *relids;
+	ListCell   *cell;
+
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return rel->rd_rel->relhassubclass
+			? FindForeign(find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL)) : InvalidOid;
+	relids = PartitionsOfKey(target, rel, row);
+	found = FindForeign(relids);
+	foreach(cell, relids)
+	{
+		Relation	partition;
+
+		if (OidIsValid(found) || get_rel_relkind(lfirst_oid(cell)) != RELKIND_PARTITIONED_TABLE)
+			continue;
+		partition = table_open(lfirst_oid(cell), AccessShareLock);
+		found = FindForeignTable(target, partition, row);
+		table_close(partition, NoLock);
+	}
+	return found;
 }

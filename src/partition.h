@@ -8,6 +8,7 @@
 
 #include "access/attmap.h"
 #include "partitioning/partdesc.h"
+#include "row.h"
 #include "target.h"
 #include "utils/rel.h"
 
@@ -39,5 +40,6 @@ extern Partition *DescribePartition(Target *target, Relation rel);
 extern bool ForgetPartition(const Target *target, Oid relid);
 extern int	ChoosePartition(const Partition *partition, Relation rel, PartitionDesc desc,
 							const Datum *values, const bool *isnull);
+extern Oid	FindForeignTable(Target *target, Relation rel, const Row *row);
 
 #endif							/* PRODUCT_UPSERT_PARTITION_H */

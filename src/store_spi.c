@@ -24,6 +24,7 @@
 
 #include "checkedsql.h"
 #include "owner.h"
+#include "partition.h"
 #include "rowlock.h"
 #include "statement.h"
 #include "store_spi.h"
@@ -186,21 +187,21 @@ RequireSeen(const Store *store, const TupleTableSlot *found, Snapshot snapshot, 
 }
 
 /*
- * Raises 0A000 if the row is in a foreign table, whose server has let the owner read it. The
- * caller's own user mapping might not have shown him as much.
+ * Raises 0A000 if the row may be in a foreign table. What its server has committed need not be seen
+ * there: postgres_fdw, for one, reads by a snapshot that is as old as the transaction's first look. And
+ * what is read as the table's owner, the caller's own user mapping might not have shown him.
  */
 static void
-RejectForeignRow(Oid relid)
+RejectForeignTables(const Store *store, const Row *row)
 {
-	Relation	rel;
+	Oid			foreign = FindForeignTable(store->target, store->rel, row);
 
-	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
-		return;
-	rel = table_open(relid, AccessShareLock);
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot upsert a row of foreign table \"%s\"", RelationGetRelationName(rel)),
-			 errtable(rel)));
+	if (OidIsValid(foreign))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot look for a row in foreign table \"%s\"", get_rel_name(foreign)),
+				 errdetail("What its server commits meanwhile need not be seen there."),
+				 errtable(store->rel)));
 }
 
 /*
@@ -213,8 +214,10 @@ FindInAllPartitions(const Store *store, const Row *row, Snapshot snapshot)
 	for (;;)
 	{
 		uint64		messages = SharedInvalidMessageCounter;
-		int			nfound = FindAsOwner(store, row, snapshot);
+		int			nfound;
 
+		RejectForeignTables(store, row);
+		nfound = FindAsOwner(store, row, snapshot);
 		if (!store->target->partitioned || messages == SharedInvalidMessageCounter)
 			return nfound;
 		SPI_freetuptable(SPI_tuptable);
@@ -229,8 +232,6 @@ SpiFind(Store *store, const Row *row, Snapshot snapshot, TupleTableSlot *found,
 	const bool	to_update = false;
 	int			nfound = FindInAllPartitions(store, row, snapshot);
 
-	for (int i = 0; i < nfound; i++)
-		RejectForeignRow(TableOfRow(i));
 	if (nfound > 0)
 		ReadRow(found, 0);
 	if (nfound > 1 && second)
