@@ -45,7 +45,8 @@ SELECT writes('t', '{"price": 1}', '[
 	{"brand": "a", "serial": "1", "manufacturer": "m", "price": 3},
 	{"brand": "a", "serial": "2", "manufacturer": "m", "price": 4}]');
 :which
--- The same for each row of a load, and in each of its subtransactions
+-- The same for each row of a load, and in each of its subtransactions. What is kept of a function with settings lasts.
+ALTER FUNCTION note() SET search_path FROM CURRENT;
 CREATE VIEW source AS SELECT 'a' AS brand, g::text AS serial, 'm' AS manufacturer, g AS price FROM generate_series(1, 3) AS g;
 TRUNCATE event RESTART IDENTITY;
 SELECT product_upsert_from('source', 't');
