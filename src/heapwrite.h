@@ -35,7 +35,7 @@ typedef struct Writer
 	bool		generates;		/* one of the tables has generated columns */
 	bool		updates;		/* the last write was an update, not an insert */
 	Bitmapset  *columns;		/* that it named */
-	TransitionCaptureState *transitions;	/* takes its rows to the transition tables; NULL if there are none */
+	TransitionCaptureState *transitions;	/* what transition tables take from it; NULL if there are none */
 } Writer;
 
 extern void InitWriter(Writer *writer, Target *target, Relation rel);

@@ -94,7 +94,7 @@ HeapUpdate(Store *store, const Row *row, const Bitmapset *columns, TupleTableSlo
 	UpdateResult result;
 
 	CheckCmdReplicaIdentity(store->rel, CMD_UPDATE);
-	/* BEFORE triggers would be fired for the row's newest version, whatever its key is by then, or for none. */
+	/* BEFORE triggers would be fired for the newest version, whatever its key is by then, or for none. */
 	if (has_before_triggers && !LockFoundRow(store->target, row, columns, found))
 		return UPDATE_ROW_IS_GONE;
 
