@@ -602,7 +602,8 @@ UpdateTuple(Writer *writer, WrittenTable *table, ItemPointer tid, TupleTableSlot
 		OpenIndexes(writer, table);
 		recheck = UpdateIndexTuples(result_rel, slot, estate, updated_indexes);
 	}
-	ExecARUpdateTriggers(estate, result_rel, NULL, NULL, tid, NULL, slot, recheck, writer->transitions, false);
+	ExecARUpdateTriggers(estate, result_rel, NULL, NULL, tid, NULL, slot, recheck, writer->transitions,
+						 false);
 	return UPDATE_DONE;
 }
 
