@@ -37,8 +37,8 @@ SELECT writes('t', '{"region": "eu"}', '{"price": 1}', '{"region": "us"}', '{"pr
 -- Deferred ones
 CREATE CONSTRAINT TRIGGER deferred AFTER INSERT OR UPDATE ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note();
 SELECT writes('t', '{"region": "us"}', '{"price": 6}', '{"region": "eu"}', '{"price": 7}');
--- Triggers of the root for each statement: by statements
-CREATE TRIGGER root_statement AFTER UPDATE ON t FOR EACH STATEMENT EXECUTE FUNCTION note();
+-- Triggers of the root for each statement: BEFORE ones by statements
+CREATE TRIGGER root_statement BEFORE UPDATE ON t FOR EACH STATEMENT EXECUTE FUNCTION note();
 SELECT writes('t', '{"region": "us"}', '{"price": 6}');
 :which
 DROP TRIGGER root_statement ON t;

@@ -83,7 +83,7 @@ SELECT four_writes('ruled');
 \set table ruled
 :which
 
--- Triggers: for each row, directly; what there is to do for each statement, by SQL statements
+-- Triggers, for each row, for each statement and with transition tables: directly
 CREATE FUNCTION note_old() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO event (entry) SELECT concat_ws(' ', TG_NAME, TG_OP, 'from', o) FROM o;

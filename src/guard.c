@@ -101,6 +101,26 @@ OwnTable(Relation rel, Target *target, TupleTableSlot *slot)
 }
 
 /*
+ * Locks the partition and the tables above it, which does not have to be done again for each row: as long as
+ * they are locked, nobody attaches or detaches one of them. Returns the topmost.
+ */
+static Oid
+LockFromRoot(Target *target)
+{
+	LocalTransactionId transaction = CurrentLocalTransactionId();
+	SubTransactionId subtransaction = GetCurrentSubTransactionId();
+	Oid			root;
+
+	if (target->locked_by == transaction && target->locked_in == subtransaction)
+		return target->locked_root;
+	root = LockTargetTable(target->relid, false);
+	target->locked_by = transaction;
+	target->locked_in = subtransaction;
+	target->locked_root = root;
+	return root;
+}
+
+/*
  * The same for a partition's row, which may have been written straight into the partition: then
  * nothing holds the tables above it yet. Whoever excludes all writers does so at the root.
  */
@@ -109,7 +129,7 @@ PartitionedTable(Relation rel, Target *target, TupleTableSlot *slot)
 {
 	GuardedTable guarded;
 
-	guarded.root = LockTargetTable(RelationGetRelid(rel), false);
+	guarded.root = LockFromRoot(target);
 	guarded.rel = table_open(target->guarded, NoLock);
 	guarded.target = AcquireTarget(guarded.rel);
 	guarded.row = TranslateKey(target, slot, guarded.target);

@@ -99,7 +99,7 @@ LookUpBeforeTriggers(ResultRelInfo *result_rel)
 	{
 		const Trigger *trigger = &triggers->triggers[i];
 
-		if (TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_BEFORE(trigger->tgtype) &&
+		if (TRIGGER_FOR_BEFORE(trigger->tgtype) &&
 			(TRIGGER_FOR_INSERT(trigger->tgtype) || TRIGGER_FOR_UPDATE(trigger->tgtype)) &&
 			trigger->tgenabled != TRIGGER_DISABLED)
 			fmgr_info(trigger->tgfoid, &result_rel->ri_TrigFunctions[i]);
@@ -346,11 +346,30 @@ BeginWrite(Writer *writer, const Bitmapset *columns, bool is_update)
 
 /* -- a command ---------------------------------------------------------------- */
 
-static void
-EnterCommand(const WrittenTable *table)
+static bool
+HasTriggers(const Writer *writer, const WrittenTable *table)
 {
-	if (table->result_rel->ri_TrigDesc)
-		AfterTriggerBeginQuery();
+	return table->result_rel->ri_TrigDesc || writer->whole.result_rel->ri_TrigDesc;
+}
+
+/*
+ * Begins the command that writes the row. The triggers for each statement are those of the table that a
+ * statement would name; so are the transition tables, in which this row is alone.
+ */
+void
+EnterCommand(Writer *writer, const WrittenTable *table)
+{
+	ResultRelInfo *named = writer->whole.result_rel;
+
+	if (!HasTriggers(writer, table))
+		return;
+	AfterTriggerBeginQuery();
+	writer->transitions = MakeTransitionCaptureState(named->ri_TrigDesc, RelationGetRelid(writer->rel),
+													 writer->updates ? CMD_UPDATE : CMD_INSERT);
+	if (writer->updates)
+		ExecBSUpdateTriggers(writer->estate, named);
+	else
+		ExecBSInsertTriggers(writer->estate, named);
 }
 
 /*
@@ -361,10 +380,14 @@ EnterCommand(const WrittenTable *table)
 static void
 LeaveCommand(Writer *writer, const WrittenTable *table)
 {
-	if (table->result_rel->ri_TrigDesc)
+	if (HasTriggers(writer, table))
 	{
 		MemoryContext caller = MemoryContextSwitchTo(writer->estate->es_query_cxt);
 
+		if (writer->updates)
+			ExecASUpdateTriggers(writer->estate, writer->whole.result_rel, writer->transitions);
+		else
+			ExecASInsertTriggers(writer->estate, writer->whole.result_rel, writer->transitions);
 		AfterTriggerEndQuery(writer->estate);
 		MemoryContextSwitchTo(caller);
 	}
@@ -517,7 +540,7 @@ InsertRow(Writer *writer, WrittenTable *table, const Row *row, bool yield_to_uni
 	else if (!InsertTupleOrYield(writer, table, slot, &recheck))
 		/* An index of all rows may have the key of one that does not count, and is not found. */
 		return writer->target->condition.source ? INSERT_IN_DOUBT : INSERT_KEY_EXISTS;
-	ExecARInsertTriggers(writer->estate, result_rel, slot, recheck, NULL);
+	ExecARInsertTriggers(writer->estate, result_rel, slot, recheck, writer->transitions);
 	return INSERT_DONE;
 }
 
@@ -526,10 +549,8 @@ InsertResult
 WriteNew(Writer *writer, WrittenTable *table, const Row *row, bool yield_to_unique_index,
 		 TupleTableSlot *slot)
 {
-	InsertResult result;
+	InsertResult result = InsertRow(writer, table, row, yield_to_unique_index, slot);
 
-	EnterCommand(table);
-	result = InsertRow(writer, table, row, yield_to_unique_index, slot);
 	LeaveCommand(writer, table);
 	return result;
 }
@@ -581,7 +602,8 @@ UpdateTuple(Writer *writer, WrittenTable *table, ItemPointer tid, TupleTableSlot
 		OpenIndexes(writer, table);
 		recheck = UpdateIndexTuples(result_rel, slot, estate, updated_indexes);
 	}
-	ExecARUpdateTriggers(estate, result_rel, NULL, NULL, tid, NULL, slot, recheck, NULL, false);
+	ExecARUpdateTriggers(estate, result_rel, NULL, NULL, tid, NULL, slot, recheck, writer->transitions,
+						 false);
 	return UPDATE_DONE;
 }
 
@@ -604,10 +626,8 @@ UpdateRow(Writer *writer, WrittenTable *table, ItemPointer tid, TupleTableSlot *
 UpdateResult
 WriteUpdated(Writer *writer, WrittenTable *table, ItemPointer tid, TupleTableSlot *slot)
 {
-	UpdateResult result;
+	UpdateResult result = UpdateRow(writer, table, tid, slot);
 
-	EnterCommand(table);
-	result = UpdateRow(writer, table, tid, slot);
 	LeaveCommand(writer, table);
 	return result;
 }

@@ -35,10 +35,12 @@ typedef struct Writer
 	bool		generates;		/* one of the tables has generated columns */
 	bool		updates;		/* the last write was an update, not an insert */
 	Bitmapset  *columns;		/* that it named */
+	TransitionCaptureState *transitions;	/* what transition tables take from it; NULL if there are none */
 } Writer;
 
 extern void InitWriter(Writer *writer, Target *target, Relation rel);
 extern void BeginWrite(Writer *writer, const Bitmapset *columns, bool is_update);
+extern void EnterCommand(Writer *writer, const WrittenTable *table);
 extern WrittenTable *BeginPartition(Writer *writer, Relation rel, const Partition *partition);
 extern void StoreNewRow(Writer *writer, const Row *row, TupleTableSlot *slot);
 extern void StoreUpdatedRow(const Row *row, const Bitmapset *columns, const TupleTableSlot *found,

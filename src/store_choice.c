@@ -22,15 +22,11 @@ bool		direct_store = true;
 
 /* -- when a table is written to directly -------------------------------------- */
 
-/* Have its triggers something to do per statement? Here, there is none. */
+/* Has it triggers to be fired before it is known which partition a row goes to? */
 static bool
-HasStatementTriggers(const TriggerDesc *triggers)
+HasBeforeStatementTriggers(const TriggerDesc *triggers)
 {
-	return triggers &&
-		(triggers->trig_insert_before_statement || triggers->trig_insert_after_statement ||
-		 triggers->trig_update_before_statement || triggers->trig_update_after_statement ||
-		 triggers->trig_insert_new_table || triggers->trig_update_new_table ||
-		 triggers->trig_update_old_table);
+	return triggers && (triggers->trig_insert_before_statement || triggers->trig_update_before_statement);
 }
 
 /*
@@ -64,8 +60,8 @@ WhyNotWriteDirectly(const Target *target, Relation rel)
 {
 	if (rel->rd_rules != NULL)
 		return "it has rules";
-	if (HasStatementTriggers(rel->trigdesc))
-		return "it has triggers per statement or with transition tables";
+	if (target->partitioned && HasBeforeStatementTriggers(rel->trigdesc))
+		return "it is partitioned and has BEFORE triggers per statement";
 	if (HasVirtualGenerated(RelationGetDescr(rel)))
 		return "it has virtual generated columns";
 	if (ExecutorCheckPerms_hook)

@@ -75,6 +75,7 @@ HeapInsert(Store *store, const Row *row, bool yield_to_unique_index, TupleTableS
 	InsertResult result;
 
 	BeginWrite(writer, row->given, is_update);
+	EnterCommand(writer, &writer->whole);
 	StoreNewRow(writer, row, stored);
 	result = WriteNew(writer, &writer->whole, row, yield_to_unique_index, stored);
 	slot_getallattrs(stored);
@@ -87,16 +88,18 @@ HeapUpdate(Store *store, const Row *row, const Bitmapset *columns, TupleTableSlo
 {
 	Writer	   *writer = &((HeapStore *) store)->writer;
 	const TriggerDesc *triggers = store->rel->trigdesc;
-	bool		has_before_triggers = triggers && triggers->trig_update_before_row;
+	bool		has_before_triggers = triggers &&
+		(triggers->trig_update_before_row || triggers->trig_update_before_statement);
 	const bool	is_update = true;
 	UpdateResult result;
 
 	CheckCmdReplicaIdentity(store->rel, CMD_UPDATE);
-	/* BEFORE triggers would be fired for the row's newest version, whatever its key is by then. */
+	/* BEFORE triggers would be fired for the newest version, whatever its key is by then, or for none. */
 	if (has_before_triggers && !LockFoundRow(store->target, row, columns, found))
 		return UPDATE_ROW_IS_GONE;
 
 	BeginWrite(writer, columns, is_update);
+	EnterCommand(writer, &writer->whole);
 	StoreUpdatedRow(row, columns, found, stored);
 	result = WriteUpdated(writer, &writer->whole, &found->tts_tid, stored);
 	slot_getallattrs(stored);

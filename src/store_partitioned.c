@@ -440,6 +440,7 @@ InsertIntoLeaf(PartitionedStore *store, Branch *leaf, bool by_default, const Row
 	InsertResult result;
 
 	written->checks_partition = by_default || HasBeforeTriggers(leaf, is_update);
+	EnterCommand(&store->writer, written);
 	result = WriteNew(&store->writer, written, row, yield_to_unique_index, own);
 	ToRoot(leaf, own, stored);
 	slot_getallattrs(stored);
@@ -489,6 +490,7 @@ PartitionedUpdate(Store *base, const Row *row, const Bitmapset *columns, TupleTa
 		return UpdateByStatement(store, row, columns, found, stored);
 
 	written->checks_partition = false;
+	EnterCommand(&store->writer, written);
 	result = WriteUpdated(&store->writer, written, &found->tts_tid, own);
 	ToRoot(leaf, own, stored);
 	slot_getallattrs(stored);

@@ -80,6 +80,11 @@ typedef struct Target
 	bool		hypertable;		/* TimescaleDB keeps its rows in chunks */
 	Oid			guarded;		/* the table or, for a partition, topmost table that a guard guards */
 
+	/* The (sub)transaction that has locked the tables above a partition and it, and the topmost of them. */
+	LocalTransactionId locked_by;
+	SubTransactionId locked_in;
+	Oid			locked_root;
+
 	struct StatementCache *statements;	/* the SPI store's; NULL until it needs them */
 	int			users;			/* calls under way with it */
 	bool		discarded;		/* to be freed when the last user is done */
