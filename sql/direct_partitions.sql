@@ -35,6 +35,16 @@ SET product_upsert.direct_store = off;
 SELECT product_upsert('by_region', '{"brand": "dup", "serial": "1", "manufacturer": "m", "price": 1}');
 SET product_upsert.direct_store = on;
 
+-- The key has the partition column, and yet the same key may be in several: they are not those of equal values.
+CREATE EXTENSION IF NOT EXISTS citext;
+CREATE TABLE by_case (brand citext, serial text, manufacturer text, price int) PARTITION BY LIST (brand text_ops);
+CREATE TABLE by_case_upper PARTITION OF by_case FOR VALUES IN ('A');
+CREATE TABLE by_case_lower PARTITION OF by_case FOR VALUES IN ('a');
+CREATE INDEX ON by_case (brand, serial, manufacturer);
+SELECT writes('by_case', '{"brand": "A", "price": 1}', '{"brand": "a", "price": 2}', '{"brand": "A"}');
+DROP TABLE by_case;
+DROP EXTENSION citext;
+
 -- The key tells the partition: by hash, where NULL is a value as any other
 CREATE TABLE by_hash (brand text, serial text, manufacturer text, price int) PARTITION BY HASH (serial, brand);
 CREATE INDEX ON by_hash (brand, serial, manufacturer);
