@@ -125,7 +125,7 @@ LockFromRoot(Target *target)
  * nothing holds the tables above it yet. Whoever excludes all writers does so at the root.
  */
 static GuardedTable
-PartitionedTable(Relation rel, Target *target, TupleTableSlot *slot)
+PartitionedTable(Target *target, TupleTableSlot *slot)
 {
 	GuardedTable guarded;
 
@@ -333,7 +333,7 @@ Guard(const TriggerData *event)
 			return;
 	}
 
-	guarded = is_partition ? PartitionedTable(rel, target, written) : OwnTable(rel, target, written);
+	guarded = is_partition ? PartitionedTable(target, written) : OwnTable(rel, target, written);
 	WarnOfMissingIndex(guarded.target);
 	if (!IsEnforcedByIndex(&guarded))
 	{
