@@ -11,7 +11,7 @@ after its answer, and likewise for what was seen: so real time agrees with the o
 import math
 from dataclasses import dataclass
 
-from evidence import ABSENT, UNKNOWN, Violation
+from evidence import ABSENT, UNKNOWN, Observation, Violation
 
 MAX_STEPS = 20_000          # attempts to put the pieces of a key in order
 
@@ -47,6 +47,7 @@ class Chain:
         self.key = key
         self.links = [link for link in links if link.certain]
         self.doubtful = [link for link in links if not link.certain]
+        self.observations = observations
         self.undone = undone
         self.stored = stored
         self.violations = []
@@ -275,4 +276,15 @@ class Chain:
         for at in range(len(self.order) - 1, -1, -1):
             ends[at] = min(ends[at + 1], self.order[at].answer)
         return any(state not in claim.excluded and max(begin, claim.send) <= min(end, claim.answer)
-                   for state, begin, end in zip(self.states(), self.earliest, ends))
+                   for state, begin, end in zip(self.states(), self.earliest, ends)) or self.has_other_order(claim)
+
+    def has_other_order(self, claim):
+        """Is there another order, in which somebody could have seen such a state in the interval?"""
+        states = {link.final for link in self.links
+                  if link.final not in claim.excluded and link.send <= claim.answer}
+        return any(self.agrees_with(Observation(self.key, state, claim.send, claim.answer, claim.statement))
+                   for state in states - {ABSENT})
+
+    def agrees_with(self, observation):
+        return not Chain(self.key, self.links + self.doubtful, self.observations + [observation], self.undone,
+                         self.stored).check()

@@ -52,6 +52,10 @@ class Script:
     def insert(self, version, send, answer, **details):
         return self.statement("insert", send, answer, elements=[{"key": KEY, "version": version}], **details)
 
+    def loaded(self, version, send, answer, **details):
+        return self.statement("from", send, answer, result=[0, 1, 0],
+                              elements=[{"key": KEY, "version": version}], **details)
+
     def saw(self, versions, send, answer, kind="read", **details):
         return self.statement(kind, send, answer, result=versions, elements=[{"key": KEY}], **details)
 
@@ -242,6 +246,14 @@ class ConditionTest(RuleTest):
         self.reject("if_match", refusal(send=4, answer=5, if_match={"version": "a"}), "b")
         self.accept(refusal(send=0, answer=1, if_match={}), "b")
         self.reject("real time", refusal(send=4, answer=5, if_match={}), "b")
+
+    def test_if_match_is_not_met_by_a_load(self):
+        """A load does not tell what it replaced, so the order that is found first need not be the one."""
+        def loads(answer):
+            script = Script().loaded("a", 1, 4).loaded("b", 2, answer).saw(["a"], 6, 7)
+            return script.refused("upsert", "PT412", 8, 10, if_match={"version": "a"}).loaded("c", 11, 12)
+        self.accept(loads(9), "c")
+        self.reject("if_match", loads(5), "c")
 
     def test_key_exists(self):
         self.accept(Script().created("a", 1, 4).refused("insert", "23505", 3, 5), "a")
